@@ -1,0 +1,323 @@
+"""The nouns of a rollout as plain, frozen data: what Azure shows and what a rollout remembers.
+
+Everything here travels as JSON (msgspec) between orchestrators and activities. Host names are lower case everywhere,
+because Azure compares them without case; times are aware UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+JOIN_EXTENSION = "goldroll-join"
+AGENT_EXTENSION = "goldroll-agent"
+"""Names of the two VM extensions that make a VM a session host; SessionHost.extensions is keyed by them."""
+
+ROLLOUT_TAG = "goldroll-rollout"
+"""VM tag that names the rollout which drained or created the host. Only tagged hosts are ever given back."""
+
+QUARANTINE_TAG = "goldroll-quarantined"
+"""VM tag of a host that failed and is kept, drained, for investigation. Its value is the reason code."""
+
+
+class Phase(StrEnum):
+    """Where a host pool's rollout stands. The last seven are final: nothing more happens by itself."""
+
+    SCHEDULED = "Scheduled"
+    WAITING_REPLICATION = "WaitingReplication"
+    WAITING_WINDOW = "WaitingWindow"
+    WAITING_CAPACITY = "WaitingCapacity"
+    VALIDATING = "Validating"
+    CANARY = "Canary"
+    BAKING = "Baking"
+    ROLLING = "Rolling"
+    HALTED = "Halted"
+    SUPERSEDED = "Superseded"
+    SUCCEEDED = "Succeeded"
+    SUCCEEDED_WITH_SKIPS = "SucceededWithSkips"
+    REFUSED = "Refused"
+    FAILED = "Failed"
+
+
+class Stage(StrEnum):
+    """What a rollout is doing with one host that it has in hand."""
+
+    PROVISIONING = "Provisioning"
+    JOINING = "Joining"
+    VERIFYING = "Verifying"
+    DRAINING = "Draining"
+    REMOVING = "Removing"
+    DISCARDING = "Discarding"
+
+
+# ------------------------------------------------------------------------------------------------ what Azure shows
+
+
+class UserSession(Struct, frozen=True, omit_defaults=True):
+    """One person's session on a session host. `state` is AVD's word; unknown words count as active."""
+
+    id: str
+    user: str
+    state: str = "Active"
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Nobody sits in front of it: AVD reports the session as disconnected."""
+        return self.state == "Disconnected"
+
+
+class HostShape(Struct, frozen=True, omit_defaults=True):
+    """What a new VM inherits from the host that it replaces, where the policy does not say otherwise."""
+
+    location: str = ""
+    vm_size: str = ""
+    os_disk_type: str = ""
+    ephemeral_placement: str = ""
+    security_type: str = ""
+    secure_boot: bool = False
+    vtpm: bool = False
+    encryption_at_host: bool = False
+    license_type: str = ""
+    identity_type: str = ""
+    user_identities: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+
+
+class SessionHost(Struct, frozen=True, omit_defaults=True):
+    """A session host as both of its resource providers show it: the AVD registration and the virtual machine.
+
+    Either half may be missing: a VM that has not registered yet has an empty `registration`; a registration whose VM
+    is gone has an empty `vm_id`. Words of Azure's enums are kept as they came, unknown ones included.
+    """
+
+    name: str
+    vm_id: str = ""
+    registration: str = ""
+    image_version_id: str = ""
+    zone: str = ""
+    shape: HostShape = HostShape()
+    tags: dict[str, str] = {}
+    provisioning: str = ""
+    provisioning_error: str = ""
+    power: str = ""
+    extensions: dict[str, str] = {}
+    status: str = ""
+    allows_new_sessions: bool = False
+    last_heartbeat: datetime | None = None
+    failed_checks: tuple[str, ...] = ()
+    sessions: tuple[UserSession, ...] = ()
+    session_count: int = 0
+    assigned_user: str = ""
+
+    @property
+    def load(self) -> int:
+        """Sessions on the host: what was listed or what the host counts, whichever is more."""
+        return max(self.session_count, len(self.sessions))
+
+    @property
+    def is_powered_off(self) -> bool:
+        """The VM exists and is stopped or deallocated: nobody can be on it, and it serves nobody."""
+        return bool(self.vm_id) and self.power in ("deallocated", "deallocating", "stopped", "stopping")
+
+    def is_held_by(self, rollout_id: str) -> bool:
+        """This rollout has put its tag on the VM."""
+        return self.tags.get(ROLLOUT_TAG) == rollout_id
+
+
+class ImageVersion(Struct, frozen=True, omit_defaults=True):
+    """A gallery image version with the state of its replicas: region (normalised) -> state word and progress percent."""
+
+    id: str
+    location: str = ""
+    provisioning: str = "Succeeded"
+    exclude_from_latest: bool = False
+    published_at: datetime | None = None
+    regions: dict[str, RegionReplica] = {}
+
+
+class RegionReplica(Struct, frozen=True, omit_defaults=True):
+    """Replication of a version into one region. `state`: Completed, Replicating, Failed, Unknown, or a newer word."""
+
+    state: str = "Unknown"
+    progress: int = 0
+    replicas: int = 1
+    excluded: bool = False
+    details: str = ""
+
+
+class HostPool(Struct, frozen=True, omit_defaults=True):
+    """A host pool's own properties, Azure's words kept."""
+
+    id: str
+    name: str
+    location: str = ""
+    pool_type: str = "Pooled"
+    load_balancer: str = ""
+    max_session_limit: int = 0
+    management_type: str = ""
+
+
+class PoolSnapshot(Struct, frozen=True, omit_defaults=True):
+    """A host pool as Azure showed it at `observed_at`.
+
+    `hosts` holds every registered session host and every VM that a rollout of this pool has tagged, in name order.
+    `names_in_use` holds the names of all VMs of the target resource group and all registrations: a new host takes none.
+    `image` is the target version, None when Azure no longer has it.
+    """
+
+    pool: HostPool
+    observed_at: datetime
+    hosts: tuple[SessionHost, ...] = ()
+    names_in_use: tuple[str, ...] = ()
+    image: ImageVersion | None = None
+
+
+# ----------------------------------------------------------------------------------------- what a rollout remembers
+
+
+class SessionProgress(Struct, frozen=True, omit_defaults=True):
+    """What has been said to one person on a draining host.
+
+    `deadline` is when this session may be ended; `notices` counts the messages already sent (0: none yet);
+    `disconnected_since` is when the session was first seen disconnected, as AVD does not report that moment.
+    """
+
+    deadline: datetime
+    notices: int = 0
+    disconnected_since: datetime | None = None
+
+
+class HostProgress(Struct, frozen=True, omit_defaults=True):
+    """A host that the rollout has in hand, from the first step until it is in service or gone.
+
+    `attempts` and `retry_at` belong to the step now due; both are cleared when the stage changes. For a host that is
+    provisioned: `replaces` names the outdated host whose `shape` (an index into RolloutState.shapes), zone, power state
+    and drain mode it takes over. For a host that drains: `sessions` maps session ids to what each person was told.
+    """
+
+    stage: Stage
+    since: datetime
+    attempts: int = 0
+    retry_at: datetime | None = None
+    replaces: str = ""
+    shape: int = 0
+    zone: str = ""
+    stays_off: bool = False
+    stays_drained: bool = False
+    good_since: datetime | None = None
+    sessions: dict[str, SessionProgress] = {}
+    reason: str = ""
+
+
+class Vacancy(Struct, frozen=True, omit_defaults=True):
+    """A host that is owed to the pool: the traits of one that is gone (or failed) and has no replacement yet."""
+
+    replaces: str
+    shape: int = 0
+    zone: str = ""
+    stays_off: bool = False
+    stays_drained: bool = False
+
+
+class Blocked(Struct, frozen=True, omit_defaults=True):
+    """Why no new host can be provisioned now, and when to try again. `code` is Azure's error code."""
+
+    code: str
+    message: str
+    since: datetime
+    retry_at: datetime
+    attempts: int = 1
+
+
+class RolloutState(Struct, frozen=True, omit_defaults=True):
+    """All that a host pool's rollout remembers between turns; what is done is read from the pool instead.
+
+    `desired` is the number of hosts that the pool shall have at the end (-1 until the first turn has counted them).
+    `settled` is how many hosts the last turn left alone, by which a host that somebody else removed or added is noticed.
+    `zones` is how many hosts each zone had at the start. `owed` are hosts to provision before any other. `due` names
+    outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
+    host in service to the moment since which it has been unhealthy. `last_number` is the highest number used in a name.
+    """
+
+    rollout_id: str
+    pool_id: str
+    target: str
+    started_at: datetime
+    phase: Phase = Phase.SCHEDULED
+    since: datetime | None = None
+    reason: str = ""
+    message: str = ""
+    desired: int = -1
+    settled: int = 0
+    zones: dict[str, int] = {}
+    owed: tuple[Vacancy, ...] = ()
+    due: tuple[str, ...] = ()
+    wave: int = 0
+    canary: tuple[str, ...] = ()
+    bake_until: datetime | None = None
+    canary_passed: bool = False
+    in_hand: dict[str, HostProgress] = {}
+    quarantined: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    sick: dict[str, datetime] = {}
+    unhealthy_at_start: int = 0
+    last_number: int = 0
+    shapes: tuple[HostShape, ...] = ()
+    blocked: Blocked | None = None
+    superseded_by: str = ""
+    forced_sign_outs: int = 0
+    disconnected_sign_outs: int = 0
+
+
+_VERSION_ID = re.compile(
+    r"^/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/providers/Microsoft\.Compute"
+    r"/galleries/(?P<gallery>[^/]+)/images/(?P<image>[^/]+)(?:/versions/(?P<version>\d+\.\d+\.\d+))?$",
+    re.IGNORECASE,
+)
+
+
+def definition_of(version_id: str) -> str:
+    """The image definition's id, lower case, of a version's (or a definition's) resource id; "" when it is neither."""
+    match = _VERSION_ID.match(version_id)
+    if match is None:
+        return ""
+    version = match["version"]
+    definition = version_id if version is None else version_id[: -len(f"/versions/{version}")]
+    return definition.lower()
+
+
+def version_number(version_id: str) -> tuple[int, int, int] | None:
+    """Major, minor and patch of a gallery version id, None when the id names no version."""
+    match = _VERSION_ID.match(version_id)
+    if match is None or match["version"] is None:
+        return None
+    major, minor, patch = (int(part) for part in match["version"].split("."))
+    return major, minor, patch
+
+
+def short_version(version_id: str) -> str:
+    """The version as people say it ("2026.11.20"), or the whole id when it names no gallery version."""
+    number = version_number(version_id)
+    return version_id if number is None else ".".join(str(part) for part in number)
+
+
+def is_outdated(host: SessionHost, target: str) -> bool:
+    """The host must be replaced to be on `target`.
+
+    A host of the same image definition with a *higher* version is not outdated: a rollout never goes back to an older
+    version by itself. A host whose image cannot be read, or of another definition, is outdated.
+    """
+    if host.image_version_id.lower() == target.lower():
+        return False
+    if definition_of(host.image_version_id) != definition_of(target):
+        return True
+    have, want = version_number(host.image_version_id), version_number(target)
+    return have is None or want is None or have < want
+
+
+def normalise_region(region: str) -> str:
+    """Azure's programmatic region name ("West Europe" -> "westeurope")."""
+    return region.lower().replace(" ", "")

@@ -1,0 +1,170 @@
+"""The policy file `goldroll.yaml`: its model. See policy_file.py for reading and validating one.
+
+Durations are ISO 8601 ("PT30M"), recurrences RFC 5545 ("FREQ=WEEKLY;BYDAY=SA"), zones IANA ("Europe/Zurich").
+Amounts of hosts are a count (3) or a percentage of the pool's hosts ("25%").
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
+ResourceId = Annotated[str, Meta(pattern=r"^/subscriptions/[^/]+/")]
+
+
+def hours(count: float) -> timedelta:
+    """A duration of so many hours."""
+    return timedelta(hours=count)
+
+
+def minutes(count: float) -> timedelta:
+    """A duration of so many minutes."""
+    return timedelta(minutes=count)
+
+
+class _Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every part of the policy file: unknown keys are errors."""
+
+
+class CanaryPolicy(_Model):
+    """The first hosts on the new version; nothing else is touched before they have been in service for `bake`."""
+
+    hosts: Annotated[int, Meta(ge=1)] = 1
+    bake: timedelta = minutes(30)
+
+
+class NoticeText(_Model):
+    """What people read. `{deadline}` is the time in the pool's zone, `{minutes}` the minutes left, `{pool}` its name."""
+
+    title: str = "Please save your work"
+    body: str = (
+        "This desktop will be replaced. Please save your work and sign out before {deadline} ({minutes} minutes from "
+        "now); signing in again takes you to an updated desktop."
+    )
+    withdrawn_title: str = "You can keep working"
+    withdrawn_body: str = "The replacement of this desktop has been put off. You do not need to sign out."
+
+
+class DrainPolicy(_Model):
+    """How people are asked to leave, and what happens to those who do not."""
+
+    grace: timedelta = hours(8)
+    reminders: tuple[timedelta, ...] = (minutes(60), minutes(15), minutes(5))
+    disconnected_grace: timedelta = minutes(15)
+    on_timeout: Literal["sign_out", "wait", "skip"] = "sign_out"
+    sign_out_in_window_only: bool = False
+    notice: NoticeText = NoticeText()
+
+
+class HealthPolicy(_Model):
+    """When a host on the new version counts as good, and how much failure halts the rollout."""
+
+    settle: timedelta = minutes(5)
+    ready_within: timedelta = minutes(45)
+    heartbeat_within: timedelta = minutes(10)
+    allow_needs_assistance: bool = False
+    max_failed_hosts: Annotated[int, Meta(ge=0)] = 1
+    max_unhealthy_percent: Percent = 20
+    max_unhealthy_current_percent: Percent = 20
+
+
+class Window(_Model):
+    """A recurring span in which work may start: `duration` from each occurrence of `recurrence` at `start` in `zone`."""
+
+    zone: str
+    recurrence: str
+    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    duration: timedelta
+
+
+class EntraJoin(_Model, tag="entra", tag_field="type"):
+    """Join new hosts to Microsoft Entra ID, optionally enrolling them in Intune."""
+
+    intune: bool = False
+
+
+class ActiveDirectoryJoin(_Model, tag="active_directory", tag_field="type"):
+    """Join new hosts to an Active Directory domain. The password stays in Key Vault: the VM fetches it from there."""
+
+    domain: str
+    user: str
+    password_secret_url: Annotated[str, Meta(pattern=r"^https://[^/]+/secrets/.+")]
+    key_vault_id: ResourceId
+    organizational_unit: str = ""
+
+
+class SessionHostTemplate(_Model):
+    """How new VMs are made. What is left empty is taken from the host that is replaced."""
+
+    name_prefix: HostPrefix
+    subnet_id: ResourceId
+    join: EntraJoin | ActiveDirectoryJoin
+    resource_group_id: str = ""
+    vm_size: str = ""
+    os_disk_type: str = ""
+    ephemeral_placement: Literal["", "CacheDisk", "ResourceDisk", "NvmeDisk"] = ""
+    security_type: str = ""
+    license_type: str = ""
+    accelerated_networking: bool = True
+    admin_username: str = "goldroll"
+    agent_package_url: str = (
+        "https://wvdportalstorageblob.blob.core.windows.net/galleryartifacts/Configuration_1.0.03519.1433.zip"
+    )
+    tags: dict[str, str] = {}
+
+
+class ReplicationPolicy(_Model):
+    """How long a version may take to reach a region, and regions it must reach besides those of the pools."""
+
+    deadline: timedelta = hours(6)
+    regions: tuple[str, ...] = ()
+
+
+class ImagePolicy(_Model):
+    """A gallery image definition whose new versions are rolled out."""
+
+    name: str
+    definition_id: ResourceId
+    include_excluded: bool = False
+    replication: ReplicationPolicy = ReplicationPolicy()
+
+
+class PoolPolicy(_Model):
+    """One host pool and how it is rolled. Every key but the first four has a default, settable under `defaults`."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    host_pool_id: ResourceId
+    image: str
+    session_host: SessionHostTemplate
+    zone: str = "UTC"
+    strategy: Literal["surge", "in_place"] = "surge"
+    surge: Amount = "5%"
+    max_unavailable: Amount = 1
+    reserve: Percent = 15
+    max_wave: Amount = "25%"
+    expected_provisioning: timedelta = minutes(25)
+    on_newer_version: Literal["supersede", "wait"] = "supersede"
+    scaling_exclusion_tag: str = ""
+    canary: CanaryPolicy = CanaryPolicy()
+    drain: DrainPolicy = DrainPolicy()
+    health: HealthPolicy = HealthPolicy()
+    windows: tuple[Window, ...] = ()
+
+
+class Policy(_Model):
+    """The whole file, defaults already merged into each pool."""
+
+    images: tuple[ImagePolicy, ...]
+    host_pools: tuple[PoolPolicy, ...]
+
+
+def hosts_of(amount: Amount, pool_size: int, *, at_least: int = 1) -> int:
+    """An amount as a number of hosts. Percentages round up: 5 % of 12 hosts is 1, 25 % of 10 hosts is 3."""
+    count = amount if isinstance(amount, int) else math.ceil(pool_size * int(amount[:-1]) / 100)
+    return max(at_least, count)
