@@ -51,6 +51,7 @@ class Stage(StrEnum):
     DRAINING = "Draining"
     REMOVING = "Removing"
     DISCARDING = "Discarding"
+    GIVING_BACK = "GivingBack"
 
 
 # ------------------------------------------------------------------------------------------------ what Azure shows
@@ -122,13 +123,18 @@ class SessionHost(Struct, frozen=True, omit_defaults=True):
         """The VM exists and is stopped or deallocated: nobody can be on it, and it serves nobody."""
         return bool(self.vm_id) and self.power in ("deallocated", "deallocating", "stopped", "stopping")
 
+    @property
+    def is_tagged(self) -> bool:
+        """Some rollout has put its tag on the VM."""
+        return ROLLOUT_TAG in self.tags
+
     def is_held_by(self, rollout_id: str) -> bool:
         """This rollout has put its tag on the VM."""
         return self.tags.get(ROLLOUT_TAG) == rollout_id
 
 
 class ImageVersion(Struct, frozen=True, omit_defaults=True):
-    """A gallery image version with the state of its replicas: region (normalised) -> state word and progress percent."""
+    """A gallery image version and its replicas by (normalised) region."""
 
     id: str
     location: str = ""
@@ -236,10 +242,11 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     """All that a host pool's rollout remembers between turns; what is done is read from the pool instead.
 
     `desired` is the number of hosts that the pool shall have at the end (-1 until the first turn has counted them).
-    `settled` is how many hosts the last turn left alone, by which a host that somebody else removed or added is noticed.
+    `settled` is how many hosts the last turn had not in hand: so a host that somebody else removed or added is noticed.
     `zones` is how many hosts each zone had at the start. `owed` are hosts to provision before any other. `due` names
     outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
-    host in service to the moment since which it has been unhealthy. `last_number` is the highest number used in a name.
+    host in service to the moment since which it has been unhealthy. `unreadable` counts turns in a row in which the
+    pool could not be read. `last_number` is the highest number used in a name.
     """
 
     rollout_id: str
@@ -268,6 +275,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     shapes: tuple[HostShape, ...] = ()
     blocked: Blocked | None = None
     superseded_by: str = ""
+    unreadable: int = 0
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
 

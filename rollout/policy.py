@@ -32,15 +32,15 @@ class _Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every part of the policy file: unknown keys are errors."""
 
 
-class CanaryPolicy(_Model):
+class CanaryPolicy(_Model, frozen=True):
     """The first hosts on the new version; nothing else is touched before they have been in service for `bake`."""
 
     hosts: Annotated[int, Meta(ge=1)] = 1
     bake: timedelta = minutes(30)
 
 
-class NoticeText(_Model):
-    """What people read. `{deadline}` is the time in the pool's zone, `{minutes}` the minutes left, `{pool}` its name."""
+class NoticeText(_Model, frozen=True):
+    """What people read. `{deadline}` is a time in the pool's zone, `{minutes}` what is left, `{pool}` its name."""
 
     title: str = "Please save your work"
     body: str = (
@@ -51,7 +51,7 @@ class NoticeText(_Model):
     withdrawn_body: str = "The replacement of this desktop has been put off. You do not need to sign out."
 
 
-class DrainPolicy(_Model):
+class DrainPolicy(_Model, frozen=True):
     """How people are asked to leave, and what happens to those who do not."""
 
     grace: timedelta = hours(8)
@@ -62,7 +62,7 @@ class DrainPolicy(_Model):
     notice: NoticeText = NoticeText()
 
 
-class HealthPolicy(_Model):
+class HealthPolicy(_Model, frozen=True):
     """When a host on the new version counts as good, and how much failure halts the rollout."""
 
     settle: timedelta = minutes(5)
@@ -74,8 +74,8 @@ class HealthPolicy(_Model):
     max_unhealthy_current_percent: Percent = 20
 
 
-class Window(_Model):
-    """A recurring span in which work may start: `duration` from each occurrence of `recurrence` at `start` in `zone`."""
+class Window(_Model, frozen=True):
+    """A span in which work may start: `duration` from each occurrence of `recurrence` at `start` in `zone`."""
 
     zone: str
     recurrence: str
@@ -83,13 +83,13 @@ class Window(_Model):
     duration: timedelta
 
 
-class EntraJoin(_Model, tag="entra", tag_field="type"):
+class EntraJoin(_Model, frozen=True, tag="entra", tag_field="type"):
     """Join new hosts to Microsoft Entra ID, optionally enrolling them in Intune."""
 
     intune: bool = False
 
 
-class ActiveDirectoryJoin(_Model, tag="active_directory", tag_field="type"):
+class ActiveDirectoryJoin(_Model, frozen=True, tag="active_directory", tag_field="type"):
     """Join new hosts to an Active Directory domain. The password stays in Key Vault: the VM fetches it from there."""
 
     domain: str
@@ -99,7 +99,7 @@ class ActiveDirectoryJoin(_Model, tag="active_directory", tag_field="type"):
     organizational_unit: str = ""
 
 
-class SessionHostTemplate(_Model):
+class SessionHostTemplate(_Model, frozen=True):
     """How new VMs are made. What is left empty is taken from the host that is replaced."""
 
     name_prefix: HostPrefix
@@ -119,14 +119,14 @@ class SessionHostTemplate(_Model):
     tags: dict[str, str] = {}
 
 
-class ReplicationPolicy(_Model):
+class ReplicationPolicy(_Model, frozen=True):
     """How long a version may take to reach a region, and regions it must reach besides those of the pools."""
 
     deadline: timedelta = hours(6)
     regions: tuple[str, ...] = ()
 
 
-class ImagePolicy(_Model):
+class ImagePolicy(_Model, frozen=True):
     """A gallery image definition whose new versions are rolled out."""
 
     name: str
@@ -135,7 +135,7 @@ class ImagePolicy(_Model):
     replication: ReplicationPolicy = ReplicationPolicy()
 
 
-class PoolPolicy(_Model):
+class PoolPolicy(_Model, frozen=True):
     """One host pool and how it is rolled. Every key but the first four has a default, settable under `defaults`."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -157,7 +157,7 @@ class PoolPolicy(_Model):
     windows: tuple[Window, ...] = ()
 
 
-class Policy(_Model):
+class Policy(_Model, frozen=True):
     """The whole file, defaults already merged into each pool."""
 
     images: tuple[ImagePolicy, ...]

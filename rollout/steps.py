@@ -59,7 +59,7 @@ class StopDraining(Struct, frozen=True, tag=True):
 
 
 class ReleaseHost(Struct, frozen=True, tag=True):
-    """Remove the rollout's tags and leave drain mode as it is (somebody else set it); `deallocate` switches the VM off."""
+    """Remove the rollout's tags, leave drain mode as it is (somebody else set it); `deallocate` switches the VM off."""
 
     host: str
     vm_id: str

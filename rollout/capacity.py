@@ -1,0 +1,131 @@
+"""Counts session slots and decides what may be drained, what must be given back, and who is next.
+
+The scarce thing on a pool of session hosts is not hosts but free session slots on hosts that accept sign-ins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from rollout.model import Blocked, HostPool, SessionHost
+
+CAPACITY_CODES = frozenset(
+    {
+        "OperationNotAllowed",
+        "QuotaExceeded",
+        "SkuNotAvailable",
+        "AllocationFailed",
+        "ZonalAllocationFailed",
+        "OverconstrainedAllocationRequest",
+        "OverconstrainedZonalAllocationRequest",
+    }
+)
+"""Azure's codes for "no room for this VM now". They say nothing about the image, so they fail no host."""
+
+ACCEPTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
+"""AVD brokers new sessions to hosts of these statuses only."""
+
+GIVE_BACK_BELOW = 0.6
+"""Share of the reserve below which a draining host is given back.
+
+Draining starts only when the whole reserve stays free, so that the two limits lie apart and a host does not flap
+between them."""
+
+
+class Slots(Struct, frozen=True):
+    """Session slots of a pool: all of its hosts in service, those free for sign-ins, and the reserve to keep free."""
+
+    total: int
+    free: int
+    reserve: int
+
+    @property
+    def are_short(self) -> bool:
+        """So few are free that draining hosts must be given back."""
+        return self.free < self.reserve * GIVE_BACK_BELOW
+
+
+def accepts_sign_ins(host: SessionHost) -> bool:
+    """New sessions are brokered to this host: it runs, is connectable and not in drain mode."""
+    return (
+        bool(host.vm_id) and host.power == "running" and host.allows_new_sessions and host.status in ACCEPTING_STATUSES
+    )
+
+
+def free_slots_of(host: SessionHost, pool: HostPool) -> int:
+    """Sessions that may still be placed on this host."""
+    return max(0, pool.max_session_limit - host.load) if accepts_sign_ins(host) else 0
+
+
+def count_slots(pool: HostPool, in_service: Iterable[SessionHost], reserve_percent: int) -> Slots:
+    """Count the pool's session slots.
+
+    `in_service` are the hosts that people use or will be moved off: not those being provisioned, verified or
+    quarantined. The reserve is a share of the slots of the running ones, rounded up: 15 % of 192 slots is 29.
+    """
+    hosts = [host for host in in_service if host.vm_id and host.power == "running" and host.registration]
+    total = len(hosts) * pool.max_session_limit
+    free = sum(free_slots_of(host, pool) for host in hosts)
+    return Slots(total=total, free=free, reserve=math.ceil(total * reserve_percent / 100))
+
+
+def after_draining(slots: Slots, host: SessionHost, pool: HostPool) -> Slots:
+    """The slots as they will be when the host is drained and everybody on it has signed in elsewhere."""
+    return Slots(slots.total, slots.free - free_slots_of(host, pool) - host.load, slots.reserve)
+
+
+def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
+    """The reserve stays free even when the host's people all sign in again elsewhere.
+
+    An empty host that accepts no sign-ins, and one that is switched off, costs nothing to drain.
+    """
+    if not accepts_sign_ins(host) and host.load == 0:
+        return True
+    return after_draining(slots, host, pool).free >= slots.reserve
+
+
+def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
+    """Outdated hosts in the order in which replacing them costs people least: switched off, unfit, fewest sessions."""
+    return sorted(hosts, key=lambda host: (not host.is_powered_off, accepts_sign_ins(host), host.load, host.name))
+
+
+def give_back_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
+    """Draining hosts in the order of giving them back: the fullest first, as it would be replaced last."""
+    return sorted(hosts, key=lambda host: (-host.load, host.name))
+
+
+def choose_wave(
+    candidates: Iterable[SessionHost], slots: Slots, pool: HostPool, *, limit: int
+) -> tuple[list[SessionHost], Slots, SessionHost | None]:
+    """Choose at most `limit` outdated hosts to drain now.
+
+    Returns the hosts, the slots that are left when they have emptied, and the host that the reserve forbids to drain
+    (None when the limit or the end of the candidates stopped the choice). A host that does not fit ends the choice:
+    later ones carry more sessions and fit even less.
+    """
+    wave: list[SessionHost] = []
+    for host in drain_order(candidates):
+        if len(wave) >= limit:
+            return wave, slots, None
+        if not may_drain(slots, host, pool):
+            return wave, slots, host
+        slots = after_draining(slots, host, pool)
+        wave.append(host)
+    return wave, slots, None
+
+
+def block(blocked: Blocked | None, code: str, message: str, now: datetime) -> Blocked:
+    """The block on new hosts after one more refusal for want of room: the pauses grow from 5 to 30 minutes.
+
+    Refusals that arrive together (one wave of creations) count as one attempt.
+    """
+    if blocked is not None and now < blocked.retry_at:
+        return blocked
+    attempts = 1 if blocked is None else blocked.attempts + 1
+    pause = min(timedelta(minutes=5) * attempts, timedelta(minutes=30))
+    since = now if blocked is None else blocked.since
+    return Blocked(code=code, message=message, since=since, retry_at=now + pause, attempts=attempts)

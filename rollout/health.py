@@ -1,0 +1,105 @@
+"""Judges session hosts: is one fit to serve people, and is so much of the pool unfit that the rollout must halt?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from rollout.model import SessionHost
+from rollout.policy import HealthPolicy
+
+
+class HostHealth(Struct, frozen=True):
+    """Whether a host can serve people, and if not, why: a CamelCase code and half a sentence."""
+
+    good: bool
+    code: str = ""
+    why: str = ""
+
+
+GOOD = HostHealth(True)
+
+
+def judge_host(host: SessionHost, policy: HealthPolicy, now: datetime, *, in_service: bool) -> HostHealth:
+    """Judge one host that ought to run.
+
+    A host in service may be `Upgrading` (the agent updates itself and sessions are still brokered); a host that is not
+    in service yet must be plainly Available (or NeedsAssistance where the policy allows it). Unknown status words are
+    not good: fail closed.
+    """
+    if host.provisioning != "Succeeded":
+        state = host.provisioning or "unknown"
+        return HostHealth(False, "VmNotProvisioned", f"its VM's provisioning state is {state}")
+    if host.power != "running":
+        return HostHealth(False, "VmNotRunning", f"its VM is {host.power or 'in an unknown power state'}")
+    if not host.registration:
+        return HostHealth(False, "NotRegistered", "it has not registered with the host pool")
+    if host.failed_checks:
+        return HostHealth(False, "HealthCheckFailed", f"{', '.join(host.failed_checks)} failed")
+    accepted = {"Available"} | ({"NeedsAssistance"} if policy.allow_needs_assistance else set())
+    if in_service:
+        accepted |= {"Upgrading", "NeedsAssistance"}
+    if host.status not in accepted:
+        return HostHealth(False, "NotAvailable", f"its status is {host.status or 'unknown'}")
+    if host.last_heartbeat is None or now - host.last_heartbeat > policy.heartbeat_within:
+        return HostHealth(False, "NoHeartbeat", "its agent sends no heartbeat")
+    return GOOD
+
+
+def sick_since(
+    hosts: list[SessionHost], known: dict[str, datetime], policy: HealthPolicy, now: datetime
+) -> dict[str, datetime]:
+    """Since when each unhealthy host in service has been unhealthy; hosts that are switched off are not sick."""
+    return {
+        host.name: known.get(host.name, now)
+        for host in hosts
+        if not host.is_powered_off and not judge_host(host, policy, now, in_service=True).good
+    }
+
+
+def lasting(sick: dict[str, datetime], settle: timedelta, now: datetime) -> list[str]:
+    """The hosts whose sickness has lasted `settle`: a single bad reading proves nothing."""
+    return [name for name, since in sick.items() if now - since >= settle]
+
+
+def judge_pool(
+    current: list[SessionHost],
+    in_service: list[SessionHost],
+    sick: dict[str, datetime],
+    unhealthy_at_start: int,
+    policy: HealthPolicy,
+    now: datetime,
+) -> HostHealth:
+    """Judge the pool: good unless more hosts are unhealthy than the policy tolerates.
+
+    `current` are the hosts in service on the target version, `in_service` those and the outdated ones. Hosts that were
+    unhealthy before the rollout began are not held against it. Example: 2 of 9 current hosts sick is 22 %, above 20 %.
+    """
+    unfit = set(lasting(sick, policy.settle, now))
+    unfit_current = [host.name for host in current if host.name in unfit]
+    if _percent(len(unfit_current), _running(current)) > policy.max_unhealthy_current_percent:
+        return HostHealth(
+            False,
+            "TooManyUnhealthyCurrentHosts",
+            f"{len(unfit_current)} of {_running(current)} hosts on the new version are unhealthy "
+            f"({', '.join(unfit_current[:3])}{', ...' if len(unfit_current) > 3 else ''}), "
+            f"more than {policy.max_unhealthy_current_percent} %",
+        )
+    unfit_since_start = len([host for host in in_service if host.name in unfit]) - unhealthy_at_start
+    if _percent(unfit_since_start, _running(in_service)) > policy.max_unhealthy_percent:
+        return HostHealth(
+            False,
+            "TooManyUnhealthyHosts",
+            f"{unfit_since_start} of {_running(in_service)} hosts have become unhealthy, "
+            f"more than {policy.max_unhealthy_percent} %",
+        )
+    return GOOD
+
+
+def _running(hosts: list[SessionHost]) -> int:
+    return sum(not host.is_powered_off for host in hosts)
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if part > 0 and whole else 0

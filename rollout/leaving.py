@@ -1,0 +1,236 @@
+"""Takes outdated hosts out of service: chooses them, empties them, removes them, or gives them back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec import structs
+
+from rollout.capacity import Slots, choose_wave, free_slots_of, give_back_order
+from rollout.drain import plan_drain, withdrawn_notice
+from rollout.health import lasting
+from rollout.model import HostProgress, SessionHost, Stage
+from rollout.outcomes import MAX_ATTEMPTS
+from rollout.policy import hosts_of
+from rollout.replacing import is_special, vacancy_left_by
+from rollout.steps import ReleaseHost, RemoveHost, StartDraining, StopDraining
+from rollout.turn import LATER, LEAVING_STAGES, SOON, Turn
+from rollout.windows import closes_at, is_open
+
+REMOVAL = timedelta(minutes=10)
+"""How long removing an empty host takes at most: what must remain of a window to start it."""
+
+
+def advance_leaving_hosts(turn: Turn) -> None:
+    """Take every draining or leaving host in hand one step further."""
+    for name, progress in list(turn.in_hand.items()):
+        host = turn.hosts.get(name)
+        if turn.is_busy(name):
+            continue
+        if progress.stage is Stage.DRAINING and progress.attempts >= MAX_ATTEMPTS:
+            skip(turn, name, "StepKeepsFailing", progress.reason)
+        elif progress.stage is Stage.REMOVING and progress.attempts >= MAX_ATTEMPTS:
+            skip(turn, name, "RemovalKeepsFailing", progress.reason)
+        elif progress.stage is Stage.DRAINING:
+            _empty(turn, name, progress, host)
+        elif progress.stage is Stage.REMOVING:
+            _remove(turn, name, progress, host)
+        elif progress.stage is Stage.GIVING_BACK:
+            _restore(turn, name, progress, host)
+
+
+def start_wave(turn: Turn, limit: int) -> list[str]:
+    """Choose the next outdated hosts and start draining them, at most `limit`; returns their names.
+
+    No more than the pool can spare: accepting hosts stay at the pool's size (surge) or at most `max_unavailable` below
+    it (in place), and sick current hosts spare nobody. No more in hand at once than `max_wave`.
+    """
+    unfit = set(lasting(turn.sick, turn.policy.health.settle, turn.now))
+    fit = sum(host.name not in unfit for host in turn.current)
+    unavailable = _max_unavailable(turn)
+    spare = fit + len(turn.outdated) + len(turn.left_alone) - turn.desired + unavailable
+    in_hand = len(turn.in_stage(LEAVING_STAGES))
+    limit = min(limit, spare, hosts_of(turn.policy.max_wave, turn.desired) - in_hand)
+    if limit <= 0:
+        return []
+    slots = turn.slots()
+    slots = Slots(slots.total, slots.free - turn.people_leaving(), slots.reserve)
+    candidates = [host for host in _eligible(turn) if _fits_the_window(turn, host)]
+    wave, _, refused = choose_wave(candidates, slots, turn.pool, limit=limit)
+    if refused is not None and not wave:
+        turn.refused_by_reserve = (
+            f"draining {refused.name} with its {refused.load} sessions would leave "
+            f"{slots.free - free_slots_of(refused, turn.pool) - refused.load} free session slots, "
+            f"the reserve is {slots.reserve}"
+        )
+    for host in wave:
+        _start_draining(turn, host)
+    return [host.name for host in wave]
+
+
+def give_back_while_short(turn: Turn) -> None:
+    """Give draining hosts back, the fullest first, while too few session slots are free."""
+    slots = turn.slots()
+    free = slots.free
+    for host in give_back_order(turn.hosts[n] for n in turn.in_stage([Stage.DRAINING]) if n in turn.hosts):
+        if not Slots(slots.total, free, slots.reserve).are_short:
+            return
+        gained = turn.pool.max_session_limit - host.load
+        if (
+            gained > 0
+            and not turn.is_busy(host.name)
+            and not turn.in_hand[host.name].stays_drained
+            and not host.is_powered_off
+        ):
+            give_back(turn, host.name, f"only {free} session slots are free, the reserve is {slots.reserve}")
+            free += gained
+
+
+def give_back(turn: Turn, name: str, why: str) -> None:
+    """Put a draining host back into service and tell those who were asked to leave."""
+    progress, host = turn.in_hand[name], turn.hosts.get(name)
+    if host is None:
+        turn.drop(name)
+        return
+    if (withdrawn := withdrawn_notice(host, progress, turn.policy)) is not None:
+        turn.redo(withdrawn)
+    turn.tell(f"{name} is given back: {why}")
+    progress = structs.replace(turn.enter(name, Stage.GIVING_BACK), sessions={})
+    turn.put(name, progress)
+    _restore(turn, name, progress, host)
+
+
+def skip(turn: Turn, name: str, code: str, why: str) -> None:
+    """Leave an outdated host out of this rollout, back in service."""
+    turn.skipped[name] = code
+    give_back(turn, name, f"it is skipped: {why}")
+
+
+def give_back_all(turn: Turn, why: str) -> None:
+    """Give every draining host back."""
+    for name in turn.in_stage([Stage.DRAINING]):
+        give_back(turn, name, why)
+
+
+# ----------------------------------------------------------------------------------------------------- the choice
+
+
+def _max_unavailable(turn: Turn) -> int:
+    return hosts_of(turn.policy.max_unavailable, turn.desired) if turn.policy.strategy == "in_place" else 0
+
+
+def _eligible(turn: Turn) -> list[SessionHost]:
+    """Outdated hosts that may go now.
+
+    One that somebody else switched off or drained goes only when the host that takes over that state is in service,
+    or when no more hosts will be provisioned.
+    """
+    if turn.policy.strategy == "in_place" or turn.still_needed <= 0:
+        return turn.outdated
+    return [host for host in turn.outdated if not is_special(turn, host) or host.name in turn.due]
+
+
+def _fits_the_window(turn: Turn, host: SessionHost) -> bool:
+    if not turn.policy.windows:
+        return True
+    closing = closes_at(turn.policy.windows, turn.now)
+    needed = REMOVAL
+    if host.load and turn.policy.drain.on_timeout != "wait":
+        needed += turn.policy.drain.grace
+    if turn.policy.strategy == "in_place":
+        needed += turn.policy.expected_provisioning
+    return closing is not None and is_open(turn.policy.windows, turn.now) and turn.now + needed <= closing
+
+
+def _start_draining(turn: Turn, host: SessionHost) -> None:
+    vacancy = turn.vacancy_of(host)
+    turn.put(
+        host.name,
+        HostProgress(
+            stage=Stage.DRAINING,
+            since=turn.now,
+            shape=vacancy.shape,
+            zone=vacancy.zone,
+            stays_off=vacancy.stays_off,
+            stays_drained=vacancy.stays_drained,
+        ),
+    )
+    sessions = f"{host.load} sessions" if host.load != 1 else "1 session"
+    why = "switched off" if host.is_powered_off else sessions
+    turn.do(_drain_step(turn, host), f"draining {host.name} ({why})")
+    turn.wake(turn.now + SOON)
+
+
+def _drain_step(turn: Turn, host: SessionHost) -> StartDraining:
+    return StartDraining(
+        host=host.name, vm_id=host.vm_id, registration=host.registration, reason=f"{host.name} is to be replaced"
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- the stages
+
+
+def _empty(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    turn.wake(turn.now + LATER)
+    if host is None or not host.vm_id:
+        turn.tell(f"{name} is gone: somebody else removed it while it was draining")
+        _remove(turn, name, turn.enter(name, Stage.REMOVING), host)
+    elif host.allows_new_sessions or not host.is_held_by(turn.rollout_id):
+        if turn.is_due(progress):
+            if progress.sessions:
+                turn.tell(f"somebody turned drain mode off on {name}; it is turned on again")
+            turn.redo(_drain_step(turn, host))
+    elif host.load == 0 or host.is_powered_off:
+        _remove(turn, name, turn.enter(name, Stage.REMOVING), host)
+    else:
+        _ask_people_to_leave(turn, name, progress, host)
+
+
+def _ask_people_to_leave(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    room = turn.slots().free >= host.load
+    window_allows = not turn.policy.drain.sign_out_in_window_only or is_open(turn.policy.windows, turn.now)
+    plan = plan_drain(host, progress, turn.policy, turn.now, may_sign_out=room and window_allows)
+    turn.put(name, structs.replace(progress, sessions=plan.sessions))
+    if plan.overdue and turn.policy.drain.on_timeout == "skip":
+        skip(turn, name, "GracePeriodEnded", f"{len(plan.overdue)} people have not left within the grace period")
+        return
+    for step in plan.steps:
+        turn.do(step)
+    turn.wake(plan.wake_at)
+
+
+def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    turn.wake(turn.now + SOON)
+    if host is None:
+        turn.drop(name)
+        turn.tell(f"{name} is removed")
+        if turn.policy.strategy == "in_place":
+            turn.owed.append(structs.replace(vacancy_left_by(progress), replaces=name))
+    elif host.load and host.registration and host.vm_id and not host.is_powered_off:
+        turn.tell(f"{name} is in use again; its people get the whole grace period")
+        turn.enter(name, Stage.DRAINING)
+    elif turn.is_due(progress):
+        turn.redo(
+            RemoveHost(
+                host=name,
+                vm_id=host.vm_id,
+                registration=host.registration,
+                reason=f"{name} is outdated, drained and empty",
+            )
+        )
+
+
+def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    if host is None or not host.vm_id or _is_restored(turn, progress, host):
+        turn.drop(name)
+    elif turn.is_due(progress):
+        turn.wake(turn.now + SOON)
+        reason = f"{name} is given back"
+        if progress.stays_drained:
+            turn.redo(ReleaseHost(host=name, vm_id=host.vm_id, deallocate=False, reason=reason))
+        else:
+            turn.redo(StopDraining(host=name, vm_id=host.vm_id, registration=host.registration, reason=reason))
+
+
+def _is_restored(turn: Turn, progress: HostProgress, host: SessionHost) -> bool:
+    return not host.is_held_by(turn.rollout_id) and (progress.stays_drained or host.allows_new_sessions)

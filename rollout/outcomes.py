@@ -1,0 +1,135 @@
+"""What becomes of a rollout's memory when its steps have succeeded or failed: attempts, pauses, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from rollout.capacity import CAPACITY_CODES, block
+from rollout.model import HostProgress, RolloutState, Stage, Vacancy
+from rollout.steps import (
+    InstallAgent,
+    JoinHost,
+    NotifySessions,
+    ProvisionHost,
+    ReleaseHost,
+    RemoveHost,
+    SignOutSessions,
+    StartDraining,
+    Step,
+    StepError,
+    StepOutcome,
+    StopDraining,
+)
+
+SETTLING = timedelta(minutes=2)
+"""How long a step that succeeded may take to show in what Azure lists, before it is taken again."""
+
+MAX_ATTEMPTS = 10
+"""Attempts after which a host whose step keeps failing is given up: with growing pauses about an hour."""
+
+
+def record(state: RolloutState, outcomes: Iterable[StepOutcome], now: datetime) -> RolloutState:
+    """Remember what became of the steps of the last decision. Outcomes of hosts no longer in hand change nothing."""
+    for outcome in outcomes:
+        if outcome.error is None:
+            state = _succeeded(state, outcome.step, now)
+        else:
+            state = _failed(state, outcome.step, outcome.error, now)
+    return structs.replace(state, unreadable=0)
+
+
+def retry_pause(attempts: int, error: StepError) -> timedelta:
+    """How long to wait before the next attempt: what Azure asked for, at least 30 s doubling up to 10 minutes."""
+    own = timedelta(seconds=min(30 * 2 ** min(attempts - 1, 10), 600))
+    return max(own, timedelta(seconds=error.retry_after))
+
+
+def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
+    progress = state.in_hand.get(step.host)
+    if isinstance(step, SignOutSessions):
+        state = structs.replace(
+            state,
+            forced_sign_outs=state.forced_sign_outs + step.forced,
+            disconnected_sign_outs=state.disconnected_sign_outs + len(step.sessions) - step.forced,
+        )
+    if progress is None:
+        return state
+    in_service = isinstance(step, StopDraining) and progress.stage in (Stage.VERIFYING, Stage.GIVING_BACK)
+    released = isinstance(step, ReleaseHost) and not step.deallocate
+    if in_service or released:
+        return _let_go(state, step.host, progress)
+    if isinstance(step, JoinHost | InstallAgent):
+        # Attempts count how often an extension was started, so that one that fails again and again fails the host.
+        started = structs.replace(progress, attempts=progress.attempts + 1, retry_at=now + SETTLING)
+        return _with(state, step.host, started)
+    if isinstance(step, ProvisionHost | RemoveHost | StartDraining | ReleaseHost):
+        return _with(state, step.host, structs.replace(progress, attempts=0, retry_at=now + SETTLING))
+    return state
+
+
+def _let_go(state: RolloutState, host: str, progress: HostProgress) -> RolloutState:
+    in_hand = {name: other for name, other in state.in_hand.items() if name != host}
+    due = state.due
+    if progress.stage is Stage.VERIFYING and (progress.stays_off or progress.stays_drained):
+        due = (*due, progress.replaces)
+    return structs.replace(state, in_hand=in_hand, due=due, settled=state.settled + 1)
+
+
+def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) -> RolloutState:
+    progress = state.in_hand.get(step.host)
+    if progress is None:
+        return state
+    if isinstance(step, NotifySessions):
+        return _with(state, step.host, _not_told(progress, step.sessions))
+    if isinstance(step, ProvisionHost) and error.code in CAPACITY_CODES and not error.retry_after:
+        return _no_room(state, step.host, progress, error, now)
+    if isinstance(step, RemoveHost) and error.code == "HostInUse":
+        back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None)
+        return _with(state, step.host, back)
+    attempts = progress.attempts + 1
+    return _with(
+        state,
+        step.host,
+        structs.replace(
+            progress,
+            attempts=attempts,
+            retry_at=now + retry_pause(attempts, error),
+            reason=f"{error.code}: {error.message}"[:300],
+        ),
+    )
+
+
+def _not_told(progress: HostProgress, sessions: tuple[str, ...]) -> HostProgress:
+    """These people did not get the message. Who has had none yet gets a new deadline with the next attempt."""
+    known = dict(progress.sessions)
+    for id in sessions:
+        if id in known and known[id].notices > 1:
+            known[id] = structs.replace(known[id], notices=known[id].notices - 1)
+        else:
+            known.pop(id, None)
+    return structs.replace(progress, sessions=known)
+
+
+def _no_room(state: RolloutState, host: str, progress: HostProgress, error: StepError, now: datetime) -> RolloutState:
+    """Azure refused the VM for want of quota or stock: nothing was created; the pool is owed a host of another name."""
+    vacancy = Vacancy(
+        replaces=progress.replaces,
+        shape=progress.shape,
+        zone=progress.zone,
+        stays_off=progress.stays_off,
+        stays_drained=progress.stays_drained,
+    )
+    return structs.replace(
+        state,
+        in_hand={name: other for name, other in state.in_hand.items() if name != host},
+        canary=tuple(name for name in state.canary if name != host),
+        owed=(*state.owed, vacancy),
+        blocked=block(state.blocked, error.code, error.message, now),
+    )
+
+
+def _with(state: RolloutState, host: str, progress: HostProgress) -> RolloutState:
+    return structs.replace(state, in_hand={**state.in_hand, host: progress})

@@ -1,0 +1,352 @@
+"""Decides what a host pool's rollout does now, and why: observe, *decide*, act, wait.
+
+`decide` is a pure function of what the rollout remembers, what Azure shows, the policy and the time. It may be called
+again with the same or a newer snapshot after a crash at any point: what is done is read from the pool.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import structs
+
+from rollout.health import judge_host, judge_pool, lasting, sick_since
+from rollout.leaving import advance_leaving_hosts, give_back_all, give_back_while_short, start_wave
+from rollout.model import (
+    QUARANTINE_TAG,
+    Phase,
+    PoolSnapshot,
+    RolloutState,
+    definition_of,
+    short_version,
+)
+from rollout.outcomes import record, retry_pause
+from rollout.policy import PoolPolicy
+from rollout.replacing import advance_new_hosts, is_marked, keep_quarantined_hosts_marked, provision
+from rollout.steps import Decision, RemoveHost, StepError, StopDraining
+from rollout.turn import HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.windows import closes_at, is_open, next_opening
+
+__all__ = ["decide", "decide_unreadable", "record", "start", "supersede", "why_refused"]
+
+
+def start(rollout_id: str, pool_id: str, target: str, now: datetime) -> RolloutState:
+    """A rollout of image version `target` (a pinned resource id) on a host pool, before its first turn."""
+    return RolloutState(rollout_id=rollout_id, pool_id=pool_id, target=target, started_at=now, since=now)
+
+
+def supersede(state: RolloutState, by: str) -> RolloutState:
+    """A newer version (`by`, its resource id) waits: finish what is in hand, give the rest back, end as Superseded."""
+    return structs.replace(state, superseded_by=by)
+
+
+def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now: datetime) -> Decision:
+    """Decide on the steps to take now, each with its reason, and on when to look again.
+
+    Never raises for what Azure may show: unknown words, missing halves of a host, vanished hosts. After a decision
+    with `done`, nothing is left in hand, drained or tagged by this rollout, whatever the end is.
+    """
+    turn = Turn(state, snapshot, policy, now)
+    if state.desired < 0:
+        if (refusal := why_refused(turn)) is not None:
+            turn.say(Phase.REFUSED, *refusal)
+            return turn.decision(done=True)
+        _begin(turn)
+    _notice_what_others_did(turn)
+    _watch_health(turn)
+    advance_new_hosts(turn)
+    if turn.phase is Phase.HALTED:
+        return _wind_down_after_halt(turn)
+    if state.superseded_by:
+        return _wind_down_superseded(turn)
+    advance_leaving_hosts(turn)
+    give_back_while_short(turn)
+    _clean_up_strays(turn)
+    if not turn.outdated and not turn.in_hand and not turn.owed:
+        return _finish(turn)
+    _start_more(turn)
+    keep_quarantined_hosts_marked(turn)
+    _say_where_we_are(turn)
+    return turn.decision()
+
+
+def decide_unreadable(state: RolloutState, error: StepError, now: datetime) -> Decision:
+    """Decide when the pool could not be read: nothing is done, and the rollout looks again, later each time.
+
+    A pool that no longer exists ends the rollout as Failed: nothing of it is left to restore.
+    """
+    if error.code in ("404", "ResourceNotFound", "ResourceGroupNotFound"):
+        message = f"the host pool no longer exists: {error.message}"
+        gone = structs.replace(state, phase=Phase.FAILED, reason="HostPoolGone", message=message, since=now, in_hand={})
+        return Decision(state=gone, story=(f"{Phase.FAILED}: {message}",), done=True)
+    unreadable = state.unreadable + 1
+    message = f"the host pool cannot be read ({error.code}): {error.message}"
+    story = (message,) if unreadable == 1 else ()
+    return Decision(
+        state=structs.replace(state, unreadable=unreadable, message=message),
+        story=story,
+        wake_at=now + retry_pause(unreadable, error),
+    )
+
+
+def why_refused(turn: Turn) -> tuple[str, str] | None:
+    """Reason code and sentence when this pool cannot be rolled this way; None when it can. Nothing was touched yet."""
+    pool = turn.pool
+    if pool.pool_type != "Pooled":
+        return "NotPooled", (
+            f"host pool {pool.name} is of type {pool.pool_type or 'unknown'}: its desktops belong to people, "
+            "and replacing them would take their data away; only Pooled host pools are rolled"
+        )
+    if pool.management_type not in ("", "Standard"):
+        return "ManagedByAzure", (
+            f"host pool {pool.name} has management type {pool.management_type}: "
+            "Azure's own session host update manages its hosts"
+        )
+    if pool.max_session_limit <= 0:
+        return "NoSessionLimit", f"host pool {pool.name} has no session limit, so its free session slots are unknown"
+    if turn.image is None or not definition_of(turn.target):
+        return "ImageVersionGone", f"image version {short_version(turn.target)} does not exist"
+    if turn.image.provisioning in ("Failed", "Deleting"):
+        return "ImageVersionUnusable", (
+            f"image version {short_version(turn.target)} has provisioning state {turn.image.provisioning}"
+        )
+    if not turn.settled:
+        return "NoSessionHosts", f"host pool {pool.name} has no session hosts to replace"
+    return None
+
+
+# ------------------------------------------------------------------------------------------- taking in what is there
+
+
+def _begin(turn: Turn) -> None:
+    """Count the pool, remember how it was, and give back what a rollout that no longer runs has left drained."""
+    turn.desired = len(turn.settled)
+    turn.before = structs.replace(turn.before, settled=len(turn.settled))
+    for host in turn.settled:
+        if host.zone:
+            turn.zones[host.zone] = turn.zones.get(host.zone, 0) + 1
+        if not host.is_powered_off and not judge_host(host, turn.policy.health, turn.now, in_service=True).good:
+            turn.unhealthy_at_start += 1
+    turn.tell(
+        f"{turn.pool.name}: {len(turn.outdated)} of {turn.desired} hosts are outdated; "
+        f"rolling out {short_version(turn.target)} ({turn.policy.strategy}, surge {turn.surge})"
+        if turn.policy.strategy == "surge"
+        else f"{turn.pool.name}: {len(turn.outdated)} of {turn.desired} hosts are outdated; "
+        f"rolling out {short_version(turn.target)} in place"
+    )
+
+
+def _notice_what_others_did(turn: Turn) -> None:
+    """Follow the pool's size when somebody else removed or added hosts, and the image when somebody deleted it."""
+    for name, reason in list(turn.skipped.items()):
+        if reason == HOST_GONE and (host := turn.hosts.get(name)) is not None and host.vm_id:
+            del turn.skipped[name]
+    for host in turn.hosts.values():
+        if not host.vm_id and host.name not in turn.in_hand and host.name not in turn.skipped:
+            turn.skipped[host.name] = HOST_GONE
+            turn.tell(f"{host.name} is still registered but its VM is gone; it is left alone")
+    change = len(turn.settled) - turn.before.settled
+    if change:
+        turn.desired += change
+        verb = "removed" if change < 0 else "added"
+        hosts = "1 host" if abs(change) == 1 else f"{abs(change)} hosts"
+        turn.tell(f"somebody else {verb} {hosts}: the pool's size is now {turn.desired}")
+    if turn.image is None:
+        turn.halt("ImageVersionGone", f"image version {short_version(turn.target)} no longer exists")
+
+
+def _watch_health(turn: Turn) -> None:
+    in_service = turn.settled
+    turn.sick = sick_since(in_service, turn.sick, turn.policy.health, turn.now)
+    verdict = judge_pool(turn.current, in_service, turn.sick, turn.unhealthy_at_start, turn.policy.health, turn.now)
+    if turn.sick:
+        turn.wake(turn.now + LATER)
+    if not verdict.good:
+        turn.halt(verdict.code, verdict.why)
+
+
+def _clean_up_strays(turn: Turn) -> None:
+    """Give back or take away hosts that carry a rollout's tag but are in nobody's hands.
+
+    They are left over when a run was terminated between two turns, or when an answer was lost for so long that the
+    rollout had given up on the host. A rollout holds its pool's lease, so a registered host with another rollout's tag
+    belongs to nobody; a VM that has not registered may belong to another pool's rollout and is left alone.
+    """
+    for host in turn.hosts.values():
+        if not host.is_tagged or not host.vm_id or QUARANTINE_TAG in host.tags:
+            continue
+        if host.name in turn.in_hand or host.name in turn.quarantined:
+            continue
+        turn.wake(turn.now + SOON)
+        if host.registration:
+            reason = f"{host.name} was left drained by a rollout that no longer holds it"
+            turn.do(StopDraining(host=host.name, vm_id=host.vm_id, registration=host.registration, reason=reason))
+        elif host.is_held_by(turn.rollout_id):
+            reason = f"{host.name} was left unfinished when its answers were lost"
+            turn.do(RemoveHost(host=host.name, vm_id=host.vm_id, registration="", reason=reason))
+
+
+# ----------------------------------------------------------------------------------------------------- starting work
+
+
+def _start_more(turn: Turn) -> None:
+    """Start what the gate, the window and the capacity allow: first the canary, then wave after wave."""
+    if turn.policy.windows and not is_open(turn.policy.windows, turn.now):
+        turn.wake(next_opening(turn.policy.windows, turn.now))
+        return
+    if not turn.canary_passed:
+        _prove_canary(turn)
+    if not turn.canary_passed:
+        return
+    if wave := start_wave(turn, limit=len(turn.outdated)):
+        turn.wave += 1
+        turn.tell(f"wave {turn.wave}: {', '.join(wave)}")
+    if _may_provision(turn):
+        provision(turn, limit=turn.still_needed)
+
+
+def _may_provision(turn: Turn) -> bool:
+    closing = closes_at(turn.policy.windows, turn.now) if turn.policy.windows else None
+    return closing is None or turn.now + turn.policy.expected_provisioning <= closing
+
+
+def _prove_canary(turn: Turn) -> None:
+    """Bring the canary into service and let it bake; nothing else is touched meanwhile."""
+    in_service = {host.name for host in turn.current}
+    turn.canary = tuple(name for name in turn.canary if name in turn.in_hand or name in in_service)
+    missing = turn.policy.canary.hosts - len(turn.canary)
+    if missing > 0:
+        if turn.policy.strategy == "in_place":
+            on_the_way = len(turn.in_stage(LEAVING_STAGES)) + len(turn.owed)
+            start_wave(turn, limit=missing - on_the_way)
+        if _may_provision(turn):
+            turn.canary += tuple(provision(turn, limit=missing, for_canary=True))
+        turn.bake_until = None
+        # A pool with fewer hosts to replace than canaries wanted is proven by those it has.
+        if turn.still_needed > 0 or turn.in_hand or not turn.canary:
+            return
+    if any(name not in in_service for name in turn.canary):
+        turn.bake_until = None
+        return
+    if turn.bake_until is None or any(name in turn.sick for name in turn.canary):
+        turn.bake_until = turn.now + turn.policy.canary.bake
+        turn.tell(f"the canary {', '.join(turn.canary)} is in service and bakes until {turn.bake_until:%H:%M} UTC")
+    if turn.now >= turn.bake_until:
+        turn.canary_passed = True
+        turn.tell(f"the canary {', '.join(turn.canary)} has passed: the waves may begin")
+    else:
+        turn.wake(turn.bake_until)
+
+
+# --------------------------------------------------------------------------------------------------- coming to an end
+
+
+def _finish(turn: Turn) -> Decision:
+    """Everything is replaced: wait for the last marks to be set, then end."""
+    keep_quarantined_hosts_marked(turn)
+    if turn.steps:
+        return turn.decision()
+    target, hosts = short_version(turn.target), len(turn.current)
+    exceptions = [f"{name} ({why})" for name, why in [*turn.skipped.items(), *turn.quarantined.items()]]
+    if exceptions:
+        turn.say(
+            Phase.SUCCEEDED_WITH_SKIPS,
+            "DoneWithSkips",
+            f"{hosts} hosts are on {target}; skipped or quarantined: {', '.join(exceptions)}",
+        )
+    else:
+        turn.say(Phase.SUCCEEDED, "Done", f"all {hosts} hosts are on {target}")
+    return turn.decision(done=True)
+
+
+def _wind_down_after_halt(turn: Turn) -> Decision:
+    """Give back what is drained and keep unproven hosts, drained, for investigation; then end as Halted."""
+    give_back_all(turn, "the rollout is halted")
+    advance_leaving_hosts(turn)
+    _clean_up_strays(turn)
+    for name in turn.in_stage(NEW_HOST_STAGES):
+        _set_aside(turn, name)
+    keep_quarantined_hosts_marked(turn)
+    unmarked = [name for name in turn.quarantined if not is_marked(turn, name)]
+    if turn.in_hand or turn.steps or unmarked:
+        turn.wake(turn.now + SOON)
+        return turn.decision()
+    short = turn.desired - len(turn.settled)
+    if short > 0 and "short of" not in turn.message:
+        turn.message += f"; the pool is {short} host{'s' if short > 1 else ''} short of its size"
+    return turn.decision(done=True)
+
+
+def _set_aside(turn: Turn, name: str) -> None:
+    """Quarantine a new host that was on its way when the rollout halted; one that Azure does not show is waited for."""
+    host, progress = turn.hosts.get(name), turn.in_hand[name]
+    if turn.is_busy(name):
+        return
+    if host is not None and host.vm_id:
+        turn.drop(name)
+        turn.quarantined[name] = "RolloutHalted"
+        turn.tell(f"{name} was not proven when the rollout halted; kept in drain mode for investigation")
+    elif turn.now - progress.since > timedelta(minutes=10):
+        turn.drop(name)
+
+
+def _wind_down_superseded(turn: Turn) -> Decision:
+    """Finish the hosts in hand, give the draining ones back, then end as Superseded."""
+    newer = short_version(turn.before.superseded_by)
+    give_back_all(turn, f"version {newer} takes over")
+    advance_leaving_hosts(turn)
+    _clean_up_strays(turn)
+    if turn.owed:
+        provision(turn, limit=len(turn.owed))
+    keep_quarantined_hosts_marked(turn)
+    done = not turn.in_hand and not turn.steps
+    in_hand = len(turn.in_hand)
+    message = f"version {newer} has been published and takes over"
+    if done:
+        turn.say(Phase.SUPERSEDED, "NewerVersion", message)
+    else:
+        turn.say(turn.phase, "NewerVersion", f"{message} when the {in_hand} hosts in hand are finished")
+        turn.wake(turn.now + SOON)
+    return turn.decision(done=done)
+
+
+# ------------------------------------------------------------------------------------------------ why it stands where
+
+
+def _say_where_we_are(turn: Turn) -> None:
+    """Set phase, reason and the one sentence that answers "why is it not moving?"."""
+    if turn.phase is Phase.HALTED:
+        return
+    new, leaving = turn.in_stage(NEW_HOST_STAGES), turn.in_stage(LEAVING_STAGES)
+    if turn.blocked is not None and not new:
+        turn.say(
+            Phase.WAITING_CAPACITY,
+            turn.blocked.code,
+            f"{turn.blocked.message}; the next attempt is at {turn.blocked.retry_at:%H:%M} UTC",
+        )
+    elif not turn.in_hand and turn.policy.windows and not is_open(turn.policy.windows, turn.now):
+        opening = next_opening(turn.policy.windows, turn.now)
+        when = "no window will open again" if opening is None else f"the next window opens at {opening:%a %H:%M} UTC"
+        turn.say(Phase.WAITING_WINDOW, "OutsideWindow", when)
+    elif turn.canary_passed or (leaving and turn.policy.strategy == "in_place" and not turn.canary):
+        _say_rolling(turn, len(new), len(leaving))
+    elif turn.bake_until is not None:
+        until = f"{turn.bake_until:%H:%M} UTC"
+        turn.say(Phase.BAKING, "CanaryBaking", f"the canary {', '.join(turn.canary)} must stay good until {until}")
+    else:
+        stages = [f"{name} is {progress.stage}" for name, progress in new.items()]
+        turn.say(Phase.CANARY, "ProvingCanary", f"canary: {', '.join(stages) or 'waiting to be provisioned'}")
+
+
+def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
+    if turn.refused_by_reserve and not turn.in_hand:
+        turn.say(Phase.WAITING_CAPACITY, "ReserveTooSmall", turn.refused_by_reserve)
+        turn.wake(turn.now + LATER)
+        return
+    phase = Phase.ROLLING if turn.canary_passed else Phase.CANARY
+    done = f"{len(turn.current)} of {turn.desired} hosts are on {short_version(turn.target)}"
+    people = turn.people_leaving()
+    waiting_for = f"{leaving} leaving ({people} sessions), {new} on their way"
+    unfit = lasting(turn.sick, turn.policy.health.settle, turn.now)
+    sick = f", {len(unfit)} unhealthy" if unfit else ""
+    turn.say(phase, "Replacing", f"{done}; {waiting_for}{sick}")

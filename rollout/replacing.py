@@ -1,0 +1,338 @@
+"""Brings new hosts into service: provision, join, install the agent, verify; and takes failed ones aside."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from rollout.capacity import CAPACITY_CODES, block, drain_order
+from rollout.health import judge_host
+from rollout.model import (
+    AGENT_EXTENSION,
+    JOIN_EXTENSION,
+    QUARANTINE_TAG,
+    HostProgress,
+    Phase,
+    SessionHost,
+    Stage,
+    Vacancy,
+    short_version,
+)
+from rollout.naming import next_names
+from rollout.steps import (
+    InstallAgent,
+    JoinHost,
+    ProvisionHost,
+    QuarantineHost,
+    ReleaseHost,
+    RemoveHost,
+    StartDraining,
+    StopDraining,
+)
+from rollout.turn import LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+
+EXTENSION_ATTEMPTS = 3
+"""How often a failed extension is started before the host counts as failed: its downloads fail now and then."""
+
+
+def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
+    """Start up to `limit` new hosts, as many as are needed and there is room for; returns their names."""
+    count = min(limit, turn.still_needed, turn.room)
+    if turn.blocked is not None:
+        turn.wake(turn.blocked.retry_at)
+        # One attempt shows whether the quota or the stock has come back; more would only fail with it.
+        count = min(count, 1) if turn.blocked.retry_at <= turn.now else 0
+    if count <= 0:
+        return []
+    names, turn.last_number = next_names(
+        turn.policy.session_host.name_prefix, [*turn.names_in_use, *turn.hosts, *turn.in_hand], turn.last_number, count
+    )
+    for name in names:
+        _provision_one(turn, name, _next_vacancy(turn, for_canary=for_canary), for_canary=for_canary)
+    return list(names)
+
+
+def advance_new_hosts(turn: Turn) -> None:
+    """Take every new host in hand one stage further if Azure has finished the one before."""
+    for name, progress in list(turn.in_hand.items()):
+        host = turn.hosts.get(name)
+        if progress.stage in NEW_HOST_STAGES and turn.phase is Phase.HALTED:
+            continue
+        if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > turn.policy.health.ready_within:
+            why = f"not in service {_minutes(turn)} minutes after it was started"
+            why += f" ({judge_host(host, turn.policy.health, turn.now, in_service=False).why})" if host else ""
+            fail(turn, name, "NotReadyInTime", why)
+        elif progress.stage is Stage.PROVISIONING:
+            _await_vm(turn, name, progress, host)
+        elif progress.stage is Stage.JOINING:
+            _await_registration(turn, name, progress, host)
+        elif progress.stage is Stage.VERIFYING:
+            _verify(turn, name, progress, host)
+        elif progress.stage is Stage.DISCARDING:
+            _discard(turn, name, progress, host)
+
+
+def fail(turn: Turn, name: str, code: str, why: str) -> None:
+    """A new host has failed: keep it, drained, for investigation, and owe the pool another one.
+
+    Halts when the canary fails before its gate, or when more hosts have failed than the policy tolerates.
+    """
+    turn.owed.append(vacancy_left_by(turn.drop(name)))
+    turn.quarantined[name] = code
+    turn.tell(f"{name} failed ({code}): {why}; kept in drain mode for investigation")
+    if name in turn.canary and not turn.canary_passed:
+        turn.halt(code, f"the canary {name} failed: {why}")
+    elif len(turn.quarantined) > turn.policy.health.max_failed_hosts:
+        tolerated = turn.policy.health.max_failed_hosts
+        message = f"{len(turn.quarantined)} new hosts failed, {tolerated} tolerated; the last was {name}: {why}"
+        turn.halt("TooManyFailedHosts", message)
+
+
+def keep_quarantined_hosts_marked(turn: Turn) -> None:
+    """See to it that every failed host that exists carries the quarantine tag and is in drain mode."""
+    for name, code in turn.quarantined.items():
+        host = turn.hosts.get(name)
+        if host is not None and host.vm_id and (QUARANTINE_TAG not in host.tags or host.allows_new_sessions):
+            turn.redo(
+                QuarantineHost(
+                    host=name,
+                    vm_id=host.vm_id,
+                    registration=host.registration,
+                    code=code,
+                    reason=f"{name} is kept for investigation ({code})",
+                )
+            )
+            turn.wake(turn.now + SOON)
+
+
+def is_marked(turn: Turn, name: str) -> bool:
+    """A quarantined host needs nothing more: it is gone, or tagged and in drain mode."""
+    host = turn.hosts.get(name)
+    return host is None or not host.vm_id or (QUARANTINE_TAG in host.tags and not host.allows_new_sessions)
+
+
+# ----------------------------------------------------------------------------------------------------- the stages
+
+
+def _provision_one(turn: Turn, name: str, vacancy: Vacancy, *, for_canary: bool) -> None:
+    zone = _emptiest_zone(turn, vacancy)
+    turn.put(
+        name,
+        HostProgress(
+            stage=Stage.PROVISIONING,
+            since=turn.now,
+            replaces=vacancy.replaces,
+            shape=vacancy.shape,
+            zone=zone,
+            stays_off=vacancy.stays_off,
+            stays_drained=vacancy.stays_drained,
+        ),
+    )
+    where = f" in zone {zone}" if zone else ""
+    what = "canary " if for_canary else ""
+    turn.do(
+        _provision_step(turn, name),
+        f"provisioning {what}{name} on {short_version(turn.target)}{where}, for {vacancy.replaces}",
+    )
+    turn.wake(turn.now + LATER)
+
+
+def _provision_step(turn: Turn, name: str) -> ProvisionHost:
+    progress = turn.in_hand[name]
+    return ProvisionHost(
+        host=name,
+        image_version_id=turn.target,
+        shape=turn.shapes[progress.shape],
+        zone=progress.zone,
+        reason=f"{name} takes the place of {progress.replaces}",
+    )
+
+
+def _await_vm(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    if host is None or not host.vm_id:
+        if turn.is_due(progress):
+            turn.redo(_provision_step(turn, name))
+        turn.wake(turn.now + LATER)
+    elif host.provisioning == "Failed":
+        _vm_failed(turn, name, host)
+    elif host.provisioning == "Succeeded":
+        turn.blocked = None
+        _await_registration(turn, name, turn.enter(name, Stage.JOINING), host)
+    else:
+        turn.wake(turn.now + LATER)
+
+
+def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
+    code = host.provisioning_error or "ProvisioningFailed"
+    if code not in CAPACITY_CODES:
+        fail(turn, name, code, "Azure could not create its VM")
+        return
+    # Azure leaves the VM resource behind when it found no room for it. It never ran: take it away and try again later.
+    turn.blocked = block(turn.blocked, code, f"Azure had no room for {name}", turn.now)
+    turn.owed.append(vacancy_left_by(turn.in_hand[name]))
+    turn.canary = tuple(other for other in turn.canary if other != name)
+    turn.tell(f"Azure had no room for {name} ({code}); it is taken away and tried again later")
+    _discard(turn, name, turn.enter(name, Stage.DISCARDING, code), host)
+
+
+def _await_registration(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    turn.wake(turn.now + SOON)
+    if host is None or not host.vm_id:
+        _vanished(turn, name)
+    elif host.registration:
+        _verify(turn, name, turn.enter(name, Stage.VERIFYING), host)
+    elif turn.is_due(progress):
+        _next_extension(turn, name, progress, host)
+
+
+def _next_extension(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    for extension, step_of in ((JOIN_EXTENSION, _join), (AGENT_EXTENSION, _install)):
+        state = host.extensions.get(extension, "")
+        if state == "Succeeded":
+            continue
+        attempts = progress.attempts if progress.reason == extension else 0
+        if state == "Failed" and attempts >= EXTENSION_ATTEMPTS:
+            fail(turn, name, "ExtensionFailed", f"its extension {extension} failed {attempts} times")
+        elif state in ("", "Failed"):
+            turn.put(name, structs.replace(progress, attempts=attempts, reason=extension))
+            turn.do(step_of(name, host))
+        return
+
+
+def _join(name: str, host: SessionHost) -> JoinHost:
+    return JoinHost(
+        host=name, vm_id=host.vm_id, location=host.shape.location, reason=f"joining {name} to its directory"
+    )
+
+
+def _install(name: str, host: SessionHost) -> InstallAgent:
+    return InstallAgent(
+        host=name, vm_id=host.vm_id, location=host.shape.location, reason=f"installing the AVD agent on {name}"
+    )
+
+
+def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    turn.wake(turn.now + SOON)
+    if host is None or not host.vm_id:
+        _vanished(turn, name)
+        return
+    health = judge_host(host, turn.policy.health, turn.now, in_service=False)
+    if progress.stays_off and host.is_powered_off and progress.reason == "Deallocating":
+        _put_in_service(turn, name, progress, host)
+        return
+    if not health.good:
+        turn.put(name, structs.replace(progress, good_since=None))
+        _keep_people_off(turn, name, progress, host)
+        return
+    good_since = progress.good_since or turn.now
+    turn.put(name, structs.replace(progress, good_since=good_since))
+    if turn.now - good_since < turn.policy.health.settle:
+        turn.wake(good_since + turn.policy.health.settle)
+        _keep_people_off(turn, name, progress, host)
+    elif progress.stays_off:
+        turn.put(name, structs.replace(turn.in_hand[name], reason="Deallocating"))
+        turn.do(
+            ReleaseHost(
+                host=name,
+                vm_id=host.vm_id,
+                deallocate=True,
+                reason=f"{name} is good; switched off like {progress.replaces} was",
+            )
+        )
+    else:
+        _put_in_service(turn, name, progress, host)
+
+
+def _keep_people_off(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    # A host accepts sign-ins from the moment it registers; nobody shall work on one that is not proven.
+    if host.allows_new_sessions and turn.is_due(progress):
+        turn.redo(
+            StartDraining(
+                host=name, vm_id=host.vm_id, registration=host.registration, reason=f"{name} is not proven yet"
+            )
+        )
+
+
+def _put_in_service(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    if not turn.is_due(progress):
+        return
+    if progress.stays_drained:
+        turn.do(
+            ReleaseHost(
+                host=name,
+                vm_id=host.vm_id,
+                deallocate=False,
+                reason=f"{name} is good; left in drain mode like {progress.replaces} was",
+            )
+        )
+    else:
+        turn.do(
+            StopDraining(
+                host=name, vm_id=host.vm_id, registration=host.registration, reason=f"{name} is good and in service"
+            )
+        )
+
+
+def _discard(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    turn.wake(turn.now + SOON)
+    if host is None:
+        turn.drop(name)
+    elif turn.is_due(progress):
+        turn.redo(
+            RemoveHost(
+                host=name, vm_id=host.vm_id, registration=host.registration, reason=f"{name} never came into being"
+            )
+        )
+
+
+def _vanished(turn: Turn, name: str) -> None:
+    turn.owed.append(vacancy_left_by(turn.drop(name)))
+    turn.canary = tuple(other for other in turn.canary if other != name)
+    turn.tell(f"{name} is gone: somebody else removed it before it was in service; another one takes its place")
+
+
+# ------------------------------------------------------------------------------------------------- what to take over
+
+
+def vacancy_left_by(progress: HostProgress) -> Vacancy:
+    """What the host that takes this one's place must take over."""
+    return Vacancy(
+        replaces=progress.replaces,
+        shape=progress.shape,
+        zone=progress.zone,
+        stays_off=progress.stays_off,
+        stays_drained=progress.stays_drained,
+    )
+
+
+def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
+    """What the next new host takes over: a host that is owed first, else the outdated host that is to go next."""
+    if turn.owed:
+        vacancy = turn.owed.pop(0)
+    else:
+        claimed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
+        leaving = [turn.hosts[name] for name in turn.in_stage(LEAVING_STAGES) if name in turn.hosts]
+        models = drain_order(turn.outdated) or leaving or turn.current
+        free = [host for host in models if host.name not in claimed] or models
+        if for_canary:
+            # A canary must run and accept people to prove anything: it follows a host that does, if there is one.
+            free = [host for host in free if not is_special(turn, host)] or free
+        vacancy = turn.vacancy_of(free[0])
+    return structs.replace(vacancy, stays_off=False, stays_drained=False) if for_canary else vacancy
+
+
+def is_special(turn: Turn, host: SessionHost) -> bool:
+    """Somebody else switched this host off or into drain mode: its replacement must end the same way."""
+    return host.is_powered_off or (not host.allows_new_sessions and not host.is_held_by(turn.rollout_id))
+
+
+def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:
+    """The zone that lacks most hosts of the target version compared with the pool at its start; ties: the vacancy's."""
+    if not turn.zones:
+        return vacancy.zone
+    have = [host.zone for host in turn.current]
+    have += [progress.zone for progress in turn.in_stage(NEW_HOST_STAGES).values()]
+    return max(turn.zones, key=lambda zone: (turn.zones[zone] - have.count(zone), zone == vacancy.zone, zone))
+
+
+def _minutes(turn: Turn) -> int:
+    return int(turn.policy.health.ready_within.total_seconds() // 60)
