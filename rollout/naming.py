@@ -1,0 +1,76 @@
+"""Names for new session hosts: the prefix and the number after the highest, so that no name comes back soon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+MAX_NAME_LENGTH = 15
+"""Characters of a Windows computer name; the VM and the registration carry the same name."""
+
+MIN_DIGITS = 3
+"""`avd-007` rather than `avd-7`: names sort as people expect up to 999 hosts."""
+
+MAX_PREFIX_LENGTH = MAX_NAME_LENGTH - MIN_DIGITS - 1
+"""What the digits and the hyphen before them leave to the prefix, its own final hyphen not counted."""
+
+
+class NamesExhausted(ValueError):
+    """The prefix leaves too few free numbers for the hosts that are needed; the message says what to change."""
+
+
+def next_names(prefix: str, names_in_use: Iterable[str], last_number: int, count: int) -> tuple[tuple[str, ...], int]:
+    """`count` new names, lower case, and the number of the last one: hand it back as `last_number` the next time.
+
+    Numbers follow the highest in use, or `last_number` (0: none given out yet) if that is higher. They are never filled
+    up from below: Entra ID may still hold a device of a removed host, and a device of the same name blocks joining.
+    When no higher number fits in 15 characters they start again at 1. A name in use, in any case or as the first label
+    of a full DNS name, is never given out; `avd-old` or `avd-012b` count as names in use but not as numbers.
+
+    Raises NamesExhausted when fewer than `count` numbers are free.
+    """
+    stem = _stem(prefix)
+    digits = MAX_NAME_LENGTH - len(stem)
+    highest_possible = 10**digits - 1 if digits >= MIN_DIGITS else 0
+    taken = {name.lower().split(".")[0] for name in names_in_use}
+    numbers = {int(name[len(stem) :]) for name in taken if _is_numbered(name, stem)} - {0}
+    if count > max(0, highest_possible - len(numbers)):
+        raise NamesExhausted(
+            f"{count} new host names are needed and {max(0, highest_possible - len(numbers))} are free: a name is "
+            f"'{stem}' and at least {MIN_DIGITS} digits, {MAX_NAME_LENGTH} characters at most. "
+            f"Choose a shorter or another name_prefix."
+        )
+    latest = _latest(numbers, last_number, highest_possible)
+    free = (number for number in _after(latest, highest_possible) if number not in numbers)
+    chosen = tuple(islice(free, count))
+    return tuple(_name(stem, number) for number in chosen), chosen[-1] if chosen else last_number
+
+
+def _stem(prefix: str) -> str:
+    """The prefix as it stands in front of the number, with exactly the hyphen that separates them."""
+    return prefix.lower().removesuffix("-") + "-"
+
+
+def _is_numbered(name: str, stem: str) -> bool:
+    digits = name[len(stem) :]
+    return name.startswith(stem) and digits.isascii() and digits.isdigit() and len(name) <= MAX_NAME_LENGTH
+
+
+def _latest(numbers: set[int], last_number: int, highest_possible: int) -> int:
+    """The number that the next one follows.
+
+    Once numbers have wrapped, the highest in use is an old host's. So a number in use that is more than half of all
+    numbers ahead of `last_number` counts as behind it, as in serial number arithmetic (RFC 1982).
+    """
+    if not last_number:
+        return max(numbers, default=0)
+    ahead = (number for number in numbers if 0 < number - last_number <= highest_possible // 2)
+    return max(ahead, default=last_number)
+
+
+def _after(latest: int, highest_possible: int) -> Iterator[int]:
+    return chain(range(latest + 1, highest_possible + 1), range(1, min(latest, highest_possible) + 1))
+
+
+def _name(stem: str, number: int) -> str:
+    return f"{stem}{number:0{MIN_DIGITS}d}"

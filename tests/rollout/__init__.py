@@ -1,0 +1,1 @@
+"""The pure core: tables of situations and properties."""
