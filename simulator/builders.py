@@ -91,6 +91,7 @@ def office_pool(
     group: str | None = None,
     region: str = "westeurope",
     other_regions: Sequence[str] = (),
+    image_of: Office | None = None,
     zones: Sequence[str] = ("1", "2", "3"),
     size: str = "Standard_D4as_v5",
     max_session_limit: int = 10,
@@ -127,6 +128,9 @@ def office_pool(
     estate.add_group(gallery_home, "rg-images")
     pool_id = ids.pool_id(subscription, group, f"hp-{name}")
     with estate.acting_as("builder"):
+        if image_of is not None:
+        definition_id = image_of.definition_id
+    else:
         definition_id = _gallery(estate, gallery_home, name, region, (region, *other_regions), current_version)
         pool = estate.pools.create(
             pool_id,
