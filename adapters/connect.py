@@ -1,0 +1,164 @@
+"""The one place that knows which Azure the app talks to: endpoint, credential and transport.
+
+Everything else asks `connection()`. Tests and the demo put another one in its place with `use`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from adapters.settings import Cloud, is_plain_loopback, read_settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.transport import HttpTransport
+    from azure.mgmt.compute import ComputeManagementClient
+    from azure.mgmt.core import ARMPipelineClient
+    from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
+
+CONNECT_SECONDS, READ_SECONDS = 10, 60
+"""How long a call may take before it counts as lost. ARM answers within seconds; longer work is an operation."""
+
+
+class CloudEndpoints(NamedTuple):
+    """Where a cloud's Resource Manager and its sign-in service are, and what a token is asked for."""
+
+    manager: str
+    scope: str
+    authority: str
+
+
+CLOUDS: dict[Cloud, CloudEndpoints] = {
+    "AzureCloud": CloudEndpoints(
+        "https://management.azure.com", "https://management.azure.com/.default", "login.microsoftonline.com"
+    ),
+    "AzureUSGovernment": CloudEndpoints(
+        "https://management.usgovcloudapi.net",
+        "https://management.core.usgovcloudapi.net/.default",
+        "login.microsoftonline.us",
+    ),
+    "AzureChinaCloud": CloudEndpoints(
+        "https://management.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default", "login.chinacloudapi.cn"
+    ),
+}
+
+
+class Connection:
+    """A Resource Manager endpoint with what is needed to talk to it; hands out one client for each subscription.
+
+    `credential` None sends no credential at all, which only unencrypted loopback endpoints are meant for. `transport`
+    None means HTTPS over the network. Clients never retry, never follow a redirect and never register a resource
+    provider by themselves: those would sleep inside an activity, and the rollout's next turn does it better. There is
+    no logging policy either, as requests carry registration tokens and passwords.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        credential: TokenCredential | None,
+        transport: HttpTransport[Any, Any] | None = None,
+        *,
+        scope: str = CLOUDS["AzureCloud"].scope,
+    ) -> None:
+        if credential is not None and not endpoint.startswith("https://"):
+            raise ValueError(f"a credential is sent over https only, not to {endpoint}")
+        self._endpoint = endpoint.rstrip("/")
+        self._credential = credential
+        self._transport = transport
+        self._scope = scope
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def compute(self, subscription: str) -> ComputeManagementClient:
+        """Virtual machines and galleries of a subscription."""
+        from azure.mgmt.compute import ComputeManagementClient
+
+        return self._client("compute", subscription, ComputeManagementClient)  # type: ignore[no-any-return]
+
+    def desktop_virtualization(self, subscription: str) -> DesktopVirtualizationMgmtClient:
+        """Host pools of a subscription and what belongs to them."""
+        from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
+
+        return self._client("avd", subscription, DesktopVirtualizationMgmtClient)  # type: ignore[no-any-return]
+
+    def arm(self) -> ARMPipelineClient[Any, Any]:
+        """Bare calls to the Resource Manager, for bodies that a client library would refuse to read."""
+        from azure.mgmt.core import ARMPipelineClient
+
+        with self._lock:
+            if ("arm", "") not in self._clients:
+                self._clients["arm", ""] = ARMPipelineClient(self._endpoint, **self._pipeline())
+            return self._clients["arm", ""]  # type: ignore[no-any-return]
+
+    def _client(self, kind: str, subscription: str, library: Any) -> Any:
+        with self._lock:
+            if (kind, subscription) not in self._clients:
+                self._clients[kind, subscription] = library(
+                    self._credential or _NoCredential(), subscription, base_url=self._endpoint, **self._pipeline()
+                )
+            return self._clients[kind, subscription]
+
+    def _pipeline(self) -> dict[str, Any]:
+        from azure.core.pipeline.policies import (
+            ContentDecodePolicy,
+            HeadersPolicy,
+            ProxyPolicy,
+            RequestIdPolicy,
+            UserAgentPolicy,
+        )
+        from azure.core.pipeline.transport import RequestsTransport
+        from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+
+        if self._transport is None:
+            self._transport = RequestsTransport(connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+        policies: list[Any] = [
+            RequestIdPolicy(),
+            HeadersPolicy(),
+            UserAgentPolicy("goldroll"),
+            ProxyPolicy(),
+            ContentDecodePolicy(),
+        ]
+        if self._credential is not None:
+            policies.append(ARMChallengeAuthenticationPolicy(self._credential, self._scope))
+        return {"policies": policies, "transport": self._transport}
+
+
+def connection() -> Connection:
+    """The connection in use; the first call makes one from the settings."""
+    if _current.connection is None:
+        _current.connection = _from_settings()
+    return _current.connection
+
+
+def use(other: Connection | None) -> None:
+    """Talk to another Azure from now on; None goes back to the one of the settings."""
+    _current.connection = other
+
+
+class _Current:
+    connection: Connection | None = None
+
+
+_current = _Current()
+
+
+class _NoCredential:
+    """Stands in where the client libraries demand a credential although none may be sent."""
+
+    def get_token(self, *_scopes: str, **_options: Any) -> Any:
+        """Never called, as no policy of the pipeline asks for a token."""
+        raise PermissionError("no credential is sent to an unencrypted endpoint")
+
+
+def _from_settings() -> Connection:
+    settings = read_settings()
+    if is_plain_loopback(settings.arm_endpoint):
+        return Connection(settings.arm_endpoint, credential=None)
+    from azure.identity import DefaultAzureCredential
+
+    cloud = CLOUDS[settings.cloud]
+    credential = DefaultAzureCredential(
+        authority=cloud.authority, managed_identity_client_id=settings.client_id or None
+    )
+    return Connection(settings.arm_endpoint or cloud.manager, credential, scope=cloud.scope)

@@ -1,0 +1,215 @@
+"""Takes the picture of a host pool that a rollout decides on: both of Azure's views of each host, put together.
+
+A fixed number of list calls however large the pool is, plus one read for each new VM that has not registered yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import structs
+
+from adapters import resource_ids, session_hosts, virtual_machines
+from adapters.gallery import read_version
+from adapters.vm_bodies import POOL_TAG
+from adapters.wire import Json, at, flag, number, tags, text, texts
+from rollout.instance_ids import is_rollout_of_pool
+from rollout.model import (
+    QUARANTINE_TAG,
+    ROLLOUT_TAG,
+    HostShape,
+    PoolSnapshot,
+    SessionHost,
+    UserSession,
+    normalise_region,
+)
+from rollout.policy import PoolPolicy
+
+_OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
+
+
+def observe(
+    pool_id: str, target: str, policy: PoolPolicy, rollout_id: str, in_hand: Iterable[str], now: datetime
+) -> PoolSnapshot:
+    """The pool as Azure shows it at `now`.
+
+    `in_hand` names the hosts that are being created: only of those the instance view is read, for the code of a failed
+    creation and the state of their extensions. A host that cannot be read is shown with empty fields, which nobody
+    takes for healthy. Raises StepFailed when a list cannot be read, ResourceNotFound when the pool is gone.
+    """
+    pool = session_hosts.read_pool(pool_id)
+    registered = session_hosts.list_hosts(pool_id)
+    sessions = session_hosts.list_pool_sessions(pool_id)
+    groups = _groups(target_group(policy), registered)
+    machines = {text(vm, "id").lower(): vm for group in groups for vm in virtual_machines.list_in_group(group)}
+    power = _power_states(groups)
+    hosts = _registered_hosts(pool_id, registered, machines, power, sessions)
+    for vm_id, vm in machines.items():
+        if is_unregistered_host(vm, pool_id, policy.name, rollout_id):
+            host = vm_half(vm, power.get(vm_id, ""))
+            hosts.setdefault(host.name, host)
+    for name in in_hand:
+        if name in hosts and hosts[name].vm_id and not hosts[name].registration:
+            hosts[name] = _looked_into(hosts[name])
+    return PoolSnapshot(
+        pool=structs.replace(pool, id=pool_id),
+        observed_at=now,
+        hosts=tuple(hosts[name] for name in sorted(hosts)),
+        names_in_use=_names_in_use(hosts, machines, target_group(policy)),
+        image=read_version(target),
+    )
+
+
+def read_regions(policy: PoolPolicy) -> tuple[str, ...]:
+    """The regions of the pool's VMs, where its new ones will be too; the pool's own region when it has no VM.
+
+    Raises StepFailed.
+    """
+    pool_id = policy.host_pool_id
+    registered = session_hosts.list_hosts(pool_id)
+    groups = _groups("", registered)
+    used = {text(host, "properties", "resourceId").lower() for host in registered}
+    found = {
+        normalise_region(text(vm, "location"))
+        for group in groups
+        for vm in virtual_machines.list_in_group(group)
+        if text(vm, "id").lower() in used
+    }
+    return tuple(sorted(found - {""})) or (normalise_region(session_hosts.read_pool(pool_id).location),)
+
+
+def target_group(policy: PoolPolicy) -> str:
+    """The id of the resource group for new VMs: the policy's, else the one that the host pool lies in."""
+    return resource_ids.group_id(policy.session_host.resource_group_id or policy.host_pool_id)
+
+
+# ------------------------------------------------------------------------------------------------- reading the bodies
+
+
+def vm_half(vm: Json, power: str) -> SessionHost:
+    """A session host as far as its VM tells: everything but the registration, the status and the sessions."""
+    return SessionHost(
+        name=text(vm, "name").lower(),
+        vm_id=text(vm, "id"),
+        image_version_id=text(vm, "properties", "storageProfile", "imageReference", "id"),
+        zone=next(iter(texts(vm, "zones")), ""),
+        shape=host_shape(vm),
+        tags=tags(vm),
+        provisioning=text(vm, "properties", "provisioningState"),
+        power=power.lower(),
+    )
+
+
+def registered_host(host: SessionHost, pool_id: str, body: Json, sessions: tuple[UserSession, ...]) -> SessionHost:
+    """`host` completed with what its registration tells."""
+    return structs.replace(
+        host,
+        registration=session_hosts.registration_of(pool_id, body),
+        status=text(body, "properties", "status"),
+        allows_new_sessions=session_hosts.allows_new_sessions(body),
+        last_heartbeat=session_hosts.last_heartbeat(body),
+        failed_checks=session_hosts.failed_checks(body),
+        sessions=sessions,
+        session_count=number(body, "properties", "sessions"),
+        assigned_user=text(body, "properties", "assignedUser"),
+    )
+
+
+def host_shape(vm: Json) -> HostShape:
+    """What the host that replaces this VM inherits; without the tags that a rollout sets."""
+    properties = at(vm, "properties")
+    disk = at(properties, "storageProfile", "osDisk")
+    security = at(properties, "securityProfile")
+    return HostShape(
+        location=text(vm, "location"),
+        vm_size=text(properties, "hardwareProfile", "vmSize"),
+        os_disk_type=text(disk, "managedDisk", "storageAccountType"),
+        ephemeral_placement=_ephemeral_placement(disk),
+        security_type=text(security, "securityType"),
+        secure_boot=flag(security, "uefiSettings", "secureBootEnabled"),
+        vtpm=flag(security, "uefiSettings", "vTpmEnabled"),
+        encryption_at_host=flag(security, "encryptionAtHost"),
+        license_type=text(properties, "licenseType"),
+        identity_type=text(vm, "identity", "type"),
+        user_identities=tuple(sorted(_keys(vm, "identity", "userAssignedIdentities"))),
+        tags={key: value for key, value in tags(vm).items() if key not in _OWN_TAGS},
+    )
+
+
+def is_unregistered_host(vm: Json, pool_id: str, pool_name: str, rollout_id: str) -> bool:
+    """The VM belongs to this pool's rollout or to an earlier one, going by its tags.
+
+    VMs of other pools may lie in the same resource group and must never be mistaken for strays of this one.
+    """
+    tag = tags(vm).get(ROLLOUT_TAG, "")
+    if tag == rollout_id:
+        return True
+    parent = tags(vm).get(POOL_TAG, "")
+    return is_rollout_of_pool(tag, pool_name) and (not parent or resource_ids.same(parent, pool_id))
+
+
+def _registered_hosts(
+    pool_id: str,
+    registered: list[Json],
+    machines: Mapping[str, Json],
+    power: Mapping[str, str],
+    sessions: Mapping[str, tuple[UserSession, ...]],
+) -> dict[str, SessionHost]:
+    hosts = {}
+    for body in registered:
+        full_name = resource_ids.last(text(body, "name") or text(body, "id")).lower()
+        vm_id = text(body, "properties", "resourceId").lower()
+        vm = machines.get(vm_id)
+        # The VM's name, even when the VM is gone: that is how the rollout knows the host.
+        gone = SessionHost(name=resource_ids.last(vm_id) or full_name.split(".")[0])
+        half = gone if vm is None else vm_half(vm, power.get(vm_id, ""))
+        hosts[half.name] = registered_host(half, pool_id, body, sessions.get(full_name, ()))
+    return hosts
+
+
+def _looked_into(host: SessionHost) -> SessionHost:
+    body = virtual_machines.read_with_instance_view(host.vm_id)
+    if body is None:
+        return host
+    return structs.replace(
+        host,
+        provisioning=text(body, "properties", "provisioningState"),
+        provisioning_error=virtual_machines.provisioning_error(body),
+        power=virtual_machines.power_state(body).lower() or host.power,
+        extensions=virtual_machines.extension_states(body),
+    )
+
+
+def _groups(target: str, registered: list[Json]) -> list[str]:
+    """The resource groups that hold the pool's VMs, each once, in a fixed order."""
+    groups = {target} - {""}
+    for body in registered:
+        try:
+            groups.add(resource_ids.group_id(text(body, "properties", "resourceId")))
+        except resource_ids.NotAResourceId:
+            continue  # a host that says of no VM where it lies has none that could be read
+    return sorted(groups)
+
+
+def _power_states(groups: list[str]) -> dict[str, str]:
+    states: dict[str, str] = {}
+    for subscription in sorted({resource_ids.parse(group).subscription for group in groups}):
+        states |= virtual_machines.power_states(subscription)
+    return states
+
+
+def _names_in_use(hosts: Mapping[str, SessionHost], machines: Mapping[str, Json], group: str) -> tuple[str, ...]:
+    names = {text(vm, "name").lower() for vm_id, vm in machines.items() if vm_id.startswith(f"{group}/")}
+    return tuple(sorted(names | set(hosts)))
+
+
+def _ephemeral_placement(disk: Any) -> str:
+    # Azure chooses the cache disk when a VM was made without naming a place.
+    return text(disk, "diffDiskSettings", "placement") or ("CacheDisk" if at(disk, "diffDiskSettings") else "")
+
+
+def _keys(body: Json, *path: str) -> list[str]:
+    value = at(body, *path)
+    return list(value) if isinstance(value, Mapping) else []

@@ -1,0 +1,60 @@
+"""Names of orchestration instances and entities: the same work always gets the same name, so it never starts twice.
+
+Durable allows no `/`, `\\`, `#`, `?` and no control characters in them, and at most 100 characters everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from rollout.model import definition_of, short_version
+
+LONGEST = 100
+LONGEST_POOL_NAME = 40
+_LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1
+
+
+def image_instance(version_id: str, attempt: int = 1) -> str:
+    """The instance that rolls out an image version: `image-<gallery>-<definition>-<version>-<digest>[-<attempt>]`.
+
+    The digest (six digits) tells apart galleries of one name in different subscriptions. Raises ValueError when
+    `version_id` names no gallery image version.
+    """
+    definition, version = definition_of(version_id), short_version(version_id)
+    if not definition or version == version_id:
+        raise ValueError(f"not the id of a gallery image version: {version_id[:200]!r}")
+    parts = definition.split("/")
+    suffix = f"-{version}-{_digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
+    return _safe(f"image-{parts[-3]}-{parts[-1]}")[: _LONGEST_IMAGE_INSTANCE - len(suffix)] + suffix
+
+
+def pool_instance(image_instance_id: str, pool_name: str) -> str:
+    """The instance that rolls one host pool within a rollout. It also is the rollout's id on the tags of its VMs."""
+    return f"{image_instance_id}:{pool_name}"
+
+
+def is_rollout_of_pool(rollout_id: str, pool_name: str) -> bool:
+    """The id belongs to some rollout of the pool of this name."""
+    image, _, pool = rollout_id.rpartition(":")
+    return bool(image) and pool == pool_name
+
+
+def is_image_instance(instance_id: str) -> bool:
+    """The id is that of a rollout as a whole, not of one of its pools."""
+    return instance_id.startswith("image-") and ":" not in instance_id
+
+
+def host_pool_key(pool_id: str) -> str:
+    """The key of a host pool's lease: its resource id, `|` for `/`; shortened with a digest where it is too long."""
+    key = _safe(pool_id.strip("/").replace("/", "|"))
+    longest = LONGEST - len("@host_pool@")
+    return key if len(key) <= longest else f"{key[: longest - 17]}-{_digest(key, 16)}"
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^a-z0-9._()|-]", "-", text.lower())
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
