@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from simulator import ids
@@ -23,23 +24,53 @@ Effect = Callable[[Machine, "Extension"], OperationFailure | None]
 """What an extension does in the guest when its installation ends; the failure it reports, if any."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExtensionSpec:
+    """What a machine is asked to install. `protected` is what Azure hands to the guest and never returns."""
+
+    publisher: str
+    type: str
+    version: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    protected: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    auto_upgrade_minor_version: bool = True
+
+
+def entra_join() -> ExtensionSpec:
+    """The extension that joins a machine to Entra ID."""
+    return ExtensionSpec("Microsoft.Azure.ActiveDirectory", "AADLoginForWindows", "2.0")
+
+
+def domain_join(domain: str, password: str = "secret") -> ExtensionSpec:  # noqa: S107  # nothing is behind it
+    """The extension that joins a machine to an Active Directory domain."""
+    settings = {"Name": domain, "User": f"{domain}\\joiner", "Restart": "true", "Options": 3}
+    return ExtensionSpec("Microsoft.Compute", "JsonADDomainExtension", "1.3", settings, {"Password": password})
+
+
+def agent(pool_name: str, token: str) -> ExtensionSpec:
+    """The DSC extension that installs the Virtual Desktop agent and registers the machine with a pool."""
+    settings = {"properties": {"hostPoolName": pool_name}}
+    return ExtensionSpec("Microsoft.Powershell", "DSC", "2.73", settings, {"Items": {"RegistrationInfoToken": token}})
+
+
 @dataclass(slots=True, eq=False)
 class Extension:
-    """An extension as it stands. `protected` is what Azure hands to the guest and never returns."""
+    """An extension as it stands."""
 
     id: str
     name: str
     machine: Machine
-    publisher: str
-    type: str
-    version: str
-    settings: Mapping[str, Any]
-    protected: Mapping[str, Any]
+    spec: ExtensionSpec
     provisioning_state: str = "Creating"
     error: OperationFailure | None = None
     operation: Operation | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    auto_upgrade_minor_version: bool = True
+    state_since: datetime | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being installed or removed."""
+        return self.operation is not None and self.operation.status == "InProgress"
 
 
 class Extensions:
@@ -53,19 +84,7 @@ class Extensions:
         self._rng = world.stream("extensions")
 
     @public
-    def put(
-        self,
-        machine_id: str,
-        name: str,
-        *,
-        publisher: str,
-        kind: str,
-        version: str,
-        settings: Mapping[str, Any] | None = None,
-        protected: Mapping[str, Any] | None = None,
-        tags: Mapping[str, str] | None = None,
-        auto_upgrade_minor_version: bool = True,
-    ) -> Operation:
+    def put(self, machine_id: str, name: str, spec: ExtensionSpec) -> Operation:
         """Begin to install (or install again) an extension on a running machine.
 
         409 while another extension of the machine is being worked on, while the machine itself is being worked on, and
@@ -73,25 +92,21 @@ class Extensions:
         """
         machine = self._ready(machine_id)
         for other in machine.extensions.values():
-            if other.type.lower() == kind.lower() and other.name.lower() != name.lower():
+            if other.spec.type.lower() == spec.type.lower() and other.name.lower() != name.lower():
                 raise AzureError(
                     400,
                     "BadRequest",
                     "Multiple VMExtensions per handler not supported for OS type 'Windows'. VMExtension "
-                    f"'{other.name}' with handler '{publisher}.{kind}' already added or specified in input.",
+                    f"'{other.name}' with handler '{spec.publisher}.{spec.type}' already added or specified in input.",
                 )
-        extension_id = f"{machine.id}/extensions/{name}"
-        extension = Extension(
-            extension_id, name, machine, publisher, kind, version, settings or {}, protected or {}, tags=tags or {}
-        )
-        extension.auto_upgrade_minor_version = auto_upgrade_minor_version
+        extension = Extension(f"{machine.id}/extensions/{name}", name, machine, spec, state_since=self.world.time)
         if name.lower() in machine.extensions:
             extension.provisioning_state = "Updating"
         machine.extensions[name.lower()] = extension
-        operation = extension.operation = self._operations.begin(machine.region, extension_id)
-        self.world.record(Kind.EXTENSION_REQUESTED, extension_id, kind)
+        operation = extension.operation = self._operations.begin(machine.region, extension.id)
+        self.world.record(Kind.EXTENSION_REQUESTED, extension.id, spec.type)
         slow = machine.flaws.slow * self.world.faults.slowness(machine.id)
-        seconds = draw(self._rng, self._span(kind), slow)
+        seconds = draw(self._rng, self._span(spec.type), slow)
         self.world.after(seconds, self._installed, extension, operation, by=self.world.actor)
         return operation
 
@@ -126,10 +141,7 @@ class Extensions:
                 "OperationNotAllowed",
                 f"Operation cannot be performed on the VM '{machine.name}' since the VM is marked for deletion.",
             )
-        under_way = [
-            one for one in machine.extensions.values() if one.operation and one.operation.status == "InProgress"
-        ]
-        if machine.busy or under_way:
+        if machine.busy or any(extension.busy for extension in machine.extensions.values()):
             raise AzureError(
                 409,
                 "Conflict",
@@ -152,7 +164,7 @@ class Extensions:
         if operation.status != "InProgress" or self._machines.find(machine.id) is not machine:
             self._operations.cancel(operation)
             return
-        effect = self._effects.get(extension.type.lower())
+        effect = self._effects.get(extension.spec.type.lower())
         if not machine.running:
             error: OperationFailure | None = OperationFailure(
                 "VMExtensionProvisioningTimeout",
@@ -162,10 +174,11 @@ class Extensions:
         else:
             error = effect(machine, extension) if effect else None
         extension.error = error
+        extension.state_since = self.world.time
         extension.provisioning_state = "Failed" if error else "Succeeded"
         self._operations.end(operation, error)
         kind = Kind.EXTENSION_FAILED if error else Kind.EXTENSION_SUCCEEDED
-        self.world.record(kind, extension.id, error.message if error else extension.type)
+        self.world.record(kind, extension.id, error.message if error else extension.spec.type)
 
     def _removed(self, extension: Extension, operation: Operation) -> None:
         extension.machine.extensions.pop(extension.name.lower(), None)

@@ -144,8 +144,8 @@ class SessionHosts:
 
     def join_domain(self, machine: Machine, extension: Extension) -> OperationFailure | None:
         """What JsonADDomainExtension does: the host's name is then fully qualified."""
-        domain = str(extension.settings.get("Name", ""))
-        if not domain or "Password" not in extension.protected:
+        domain = str(extension.spec.settings.get("Name", ""))
+        if not domain or "Password" not in extension.spec.protected:
             return OperationFailure(
                 "VMExtensionProvisioningError",
                 "VM has reported a failure when processing extension 'JsonADDomainExtension'. Error message: "
@@ -156,8 +156,8 @@ class SessionHosts:
 
     def install_agent(self, machine: Machine, extension: Extension) -> OperationFailure | None:
         """What the DSC extension does: check the registration token, install the agents, register once joined."""
-        settings = extension.settings.get("properties", {})
-        token = extension.protected.get("Items", {}).get(
+        settings = extension.spec.settings.get("properties", {})
+        token = extension.spec.protected.get("Items", {}).get(
             "RegistrationInfoToken", settings.get("registrationInfoToken", "")
         )
         pool = self._pools.admitted_by(token)

@@ -7,10 +7,8 @@ from datetime import datetime, timedelta
 from simulator.builders import MONDAY_MORNING, Office, office_pool
 from simulator.clock import SteppedClock
 from simulator.estate import Estate
+from simulator.extensions import agent, entra_join
 from simulator.operations import Operation
-
-ENTRA_JOIN = {"publisher": "Microsoft.Azure.ActiveDirectory", "kind": "AADLoginForWindows", "version": "2.0"}
-AGENT = {"publisher": "Microsoft.Powershell", "kind": "DSC", "version": "2.73"}
 
 
 def office(hosts: int = 3, seed: int = 1, start: datetime = MONDAY_MORNING, **options: object) -> Office:
@@ -45,18 +43,14 @@ def install_agent(place: Office, name: str, token: str | None = None) -> Operati
     """Install the Virtual Desktop agent with a fresh token (or the one given) and wait for the end of it."""
     if token is None:
         token = place.estate.pools.issue_token(place.pool_id, place.estate.now() + timedelta(hours=2))
-    settings = {"properties": {"hostPoolName": place.pool.name}}
-    protected = {"Items": {"RegistrationInfoToken": token}}
-    operation = place.estate.extensions.put(
-        place.machine_id(name), "agent", settings=settings, protected=protected, **AGENT
-    )
+    operation = place.estate.extensions.put(place.machine_id(name), "agent", agent(place.pool.name, token))
     pass_time(place, minutes=15)
     return operation
 
 
 def join_entra(place: Office, name: str) -> Operation:
     """Join the machine to Entra ID and wait for the end of it."""
-    operation = place.estate.extensions.put(place.machine_id(name), "join", **ENTRA_JOIN)
+    operation = place.estate.extensions.put(place.machine_id(name), "join", entra_join())
     pass_time(place, minutes=5)
     return operation
 
