@@ -218,7 +218,7 @@ def _is_plain_type(annotation: Any) -> bool:
 
 
 def _converter(binding: str) -> Any:
-    return meta.get_binding_registry().get(binding)
+    return meta.get_binding_registry().get(binding)  # type: ignore[no-untyped-call]
 
 
 _DURABLE_NAME = {"activityTrigger": "activity", "orchestrationTrigger": "orchestration", "entityTrigger": "entityName"}

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +84,7 @@ class Host:
 
     async def _start(self) -> None:
         virtual = isinstance(self._clock, VirtualClock)
+        self._stack.enter_context(_without_sdk_advice())
         self._stack.enter_context(AppSettings(self._directory, self._settings))
         app = load_app(self._directory)
         options = _host_json(self._directory)
@@ -154,8 +156,8 @@ class Host:
             limit = self._clock.now() + limit
         return await self._dispatcher.run_until(done, limit)
 
-    async def wait_closed(self) -> None:
-        """Wait until the host's own work fails; raises why. Cancel it to stop waiting."""
+    async def wait_failed(self) -> None:
+        """Wait for ever, or until the host's own work fails; raises why."""
         await self._dispatcher.run_until(lambda: False, None)
 
     def _tell(self, event: HostEvent) -> None:
@@ -173,6 +175,17 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._tell(LogLine(self._clock.now(), record.name, record.levelname, record.getMessage()))
+
+
+@contextmanager
+def _without_sdk_advice() -> Iterator[None]:
+    """Silence two warnings of the SDK that apps cannot help; where warnings are errors they would fail orchestrations."""
+    with warnings.catch_warnings():
+        # Once per process: advice to name types wherever JSON is decoded, also where the SDK itself decodes.
+        warnings.filterwarnings("ignore", "azure.functions df_loads was called without", DeprecationWarning)
+        # An event that comes before anybody waits for it, which is ordinary.
+        warnings.filterwarnings("ignore", "Potential duplicate Task completion", UserWarning)
+        yield
 
 
 def _host_json(directory: Path) -> dict[str, Any]:

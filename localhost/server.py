@@ -46,13 +46,15 @@ class Server:
         self._timers = {timer.function.name.lower(): timer for timer in timers}
         self._dispatcher = dispatcher
         self._in_parallel = in_parallel
-        self._runner = web.AppRunner(self._application(management), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            self._application(management), access_log=None, handle_signals=False, shutdown_timeout=1.0
+        )
         self.port = 0
 
     async def start(self, port: int) -> None:
         """Listen on the port, or on a free one for 0; `port` tells which."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
 

@@ -1,4 +1,4 @@
-"""Durable state in SQLite: instances, append-only history, messages, activity work, entities, timer trigger schedules."""
+"""Durable state in SQLite: instances, append-only history, messages, activities to run, entities, timer schedules."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -22,12 +22,13 @@ CREATE TABLE history (
     instance_id TEXT NOT NULL, position INTEGER NOT NULL, event TEXT NOT NULL,
     PRIMARY KEY (instance_id, position)) WITHOUT ROWID;
 CREATE TABLE messages (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, execution_id TEXT, due INTEGER NOT NULL, body TEXT NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, execution_id TEXT,
+    due INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE INDEX messages_by_due ON messages (due, id);
 CREATE INDEX messages_by_target ON messages (target, due, id);
 CREATE TABLE work (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, instance_id TEXT NOT NULL, execution_id TEXT NOT NULL, sequence INTEGER NOT NULL,
-    name TEXT NOT NULL, input TEXT NOT NULL, due INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, instance_id TEXT NOT NULL, execution_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL, name TEXT NOT NULL, input TEXT NOT NULL, due INTEGER NOT NULL);
 CREATE TABLE entities (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE schedules (
     function TEXT PRIMARY KEY, last INTEGER, next INTEGER NOT NULL, updated INTEGER NOT NULL) WITHOUT ROWID;
@@ -102,7 +103,7 @@ class Store:
     """One SQLite connection, used from one thread. Every write belongs to a `transaction`."""
 
     def __init__(self, path: str | Path, on_commit: CommitHook | None = None) -> None:
-        """path: a file, created when missing, or ":memory:". on_commit: told before and after each commit (for tests)."""
+        """path: a file, created when missing, or ":memory:". on_commit: told before and after each commit, for tests."""
         self._path = str(path)
         self._on_commit = on_commit
         self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256, timeout=2.0)
@@ -111,7 +112,7 @@ class Store:
         except sqlite3.Error as error:
             self._connection.close()
             raise StoreError(
-                f"cannot use the state file {self._path}: {error}; is another host using it? otherwise delete it to start afresh"
+                f"cannot use the state file {self._path}: {error}; is another host using it? If not, delete the file"
             ) from error
 
     def _open(self) -> None:
@@ -319,9 +320,8 @@ class Store:
 
 
 def _instance(row: tuple[Any, ...]) -> Instance:
-    return Instance(
-        *row[:11], created=_EPOCH + timedelta(microseconds=row[11]), updated=_EPOCH + timedelta(microseconds=row[12])
-    )
+    *fields, created, updated = row
+    return Instance(*fields, _EPOCH + timedelta(microseconds=created), _EPOCH + timedelta(microseconds=updated))
 
 
 def _micros(at: datetime) -> int:

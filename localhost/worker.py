@@ -1,4 +1,4 @@
-"""Runs functions as the Python worker does: real trigger data types in, real converters out, errors as the worker words them."""
+"""Runs functions as the Python worker does: the SDK's data types in, its converters out, errors in the worker's words."""
 
 import asyncio
 import contextvars
@@ -89,7 +89,7 @@ def _decode(binding: str, annotation: Any, data: Datum) -> Any:
     return (converter or _registry().get("generic")).decode(data, trigger_metadata={})
 
 
-def _encode(function: Function, value: Any) -> Datum | None:
+def _encode(function: Function, value: Any) -> Any:
     binding = function.binding_type("$return")
     if binding is None:
         converter = _registry().get(function.kind)
@@ -107,7 +107,7 @@ def _failure(error: Exception) -> FunctionFailed:
 
 
 def _registry() -> Any:
-    return meta.get_binding_registry()
+    return meta.get_binding_registry()  # type: ignore[no-untyped-call]
 
 
 class _Context(func.Context):
