@@ -129,9 +129,9 @@ def office_pool(
     pool_id = ids.pool_id(subscription, group, f"hp-{name}")
     with estate.acting_as("builder"):
         if image_of is not None:
-        definition_id = image_of.definition_id
-    else:
-        definition_id = _gallery(estate, gallery_home, name, region, (region, *other_regions), current_version)
+            definition_id = image_of.definition_id
+        else:
+            definition_id = _gallery(estate, gallery_home, name, region, (region, *other_regions), current_version)
         pool = estate.pools.create(
             pool_id,
             region,
