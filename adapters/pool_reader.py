@@ -25,7 +25,7 @@ from rollout.model import (
     UserSession,
     normalise_region,
 )
-from rollout.policy import PoolPolicy
+from rollout.policy import PoolPolicy, SessionHostTemplate
 
 _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
@@ -42,7 +42,8 @@ def observe(
     pool = session_hosts.read_pool(pool_id)
     registered = session_hosts.list_hosts(pool_id)
     sessions = session_hosts.list_pool_sessions(pool_id)
-    groups = _groups(target_group(policy), registered)
+    new_vms = target_group(policy.session_host, pool_id)
+    groups = _groups(new_vms, registered)
     machines = {text(vm, "id").lower(): vm for group in groups for vm in virtual_machines.list_in_group(group)}
     power = _power_states(groups)
     hosts = _registered_hosts(pool_id, registered, machines, power, sessions)
@@ -57,17 +58,16 @@ def observe(
         pool=structs.replace(pool, id=pool_id),
         observed_at=now,
         hosts=tuple(hosts[name] for name in sorted(hosts)),
-        names_in_use=_names_in_use(hosts, machines, target_group(policy)),
+        names_in_use=_names_in_use(hosts, machines, new_vms),
         image=read_version(target),
     )
 
 
-def read_regions(policy: PoolPolicy) -> tuple[str, ...]:
+def read_regions(pool_id: str) -> tuple[str, ...]:
     """The regions of the pool's VMs, where its new ones will be too; the pool's own region when it has no VM.
 
     Raises StepFailed.
     """
-    pool_id = policy.host_pool_id
     registered = session_hosts.list_hosts(pool_id)
     groups = _groups("", registered)
     used = {text(host, "properties", "resourceId").lower() for host in registered}
@@ -80,9 +80,9 @@ def read_regions(policy: PoolPolicy) -> tuple[str, ...]:
     return tuple(sorted(found - {""})) or (normalise_region(session_hosts.read_pool(pool_id).location),)
 
 
-def target_group(policy: PoolPolicy) -> str:
-    """The id of the resource group for new VMs: the policy's, else the one that the host pool lies in."""
-    return resource_ids.group_id(policy.session_host.resource_group_id or policy.host_pool_id)
+def target_group(template: SessionHostTemplate, pool_id: str) -> str:
+    """The id of the resource group for new VMs: the template's, else the one that the host pool lies in."""
+    return resource_ids.group_id(template.resource_group_id or pool_id)
 
 
 # ------------------------------------------------------------------------------------------------- reading the bodies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from adapters import resource_ids
@@ -86,18 +86,18 @@ def create(group_id: str, name: str, body: Json) -> None:
         _require_own(group_id, name, tags(body).get(ROLLOUT_TAG, ""))
 
 
-def change_tags(vm_id: str, put: Mapping[str, str], remove: Mapping[str, str] | tuple[str, ...] = ()) -> None:
-    """Set and remove tags, leaving all others as they are; nothing is sent when nothing changes.
+def edit_tags(vm_id: str, edit: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    """Change a VM's tags: `edit` gets those it has and gives those it shall have; no change, no call.
 
-    `remove` is a tuple of names, or a mapping of names to the value that a tag must have to be removed. A VM that no
-    longer exists is left at that. Compute replaces all tags at once, so they are read right before. Raises StepFailed.
+    A VM that no longer exists is left at that. Compute replaces all tags at once, so they are read right before.
+    Raises StepFailed.
     """
     vm = resource_ids.parse(vm_id)
     try:
         with translated():
             machines = connection().compute(vm.subscription).virtual_machines
             before = tags(machines.get(vm.group, vm.name).as_dict())
-            after = {key: value for key, value in before.items() if not _is_removed(key, value, remove)} | dict(put)
+            after = edit(dict(before))
             if after != before:
                 body: Any = {"tags": after}
                 machines.begin_update(vm.group, vm.name, body, polling=False)
@@ -195,9 +195,3 @@ def _require_own(group_id: str, name: str, rollout: str) -> None:
         found = connection().compute(group.subscription).virtual_machines.get(group.group, name).as_dict()
     if not rollout or tags(found).get(ROLLOUT_TAG) != rollout:
         raise StepFailed(StepError("NameInUse", f"a VM named {name} exists already", retriable=False))
-
-
-def _is_removed(key: str, value: str, remove: Mapping[str, str] | tuple[str, ...]) -> bool:
-    if isinstance(remove, Mapping):
-        return remove.get(key) == value
-    return key in remove

@@ -1,0 +1,62 @@
+"""Takes one turn of a rollout: look at the pool, decide, tell the story.
+
+The decision is made where the pool was observed: the picture of a pool of a thousand hosts is megabytes, more than may
+pass through Durable's history. What goes in and out is what the rollout remembers and the steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+import azure.durable_functions as df
+import msgspec
+from msgspec import Struct, structs
+
+from activities.answers import Payload, as_json, unexpected
+from adapters.errors import StepFailed
+from adapters.pool_reader import observe
+from rollout.model import RolloutState, Stage
+from rollout.policy import PoolPolicy
+from rollout.pool import decide, decide_unreadable
+from rollout.steps import Decision
+
+bp = df.Blueprint()
+
+_story = logging.getLogger("goldroll.story")
+
+_STAGES_TO_LOOK_INTO = (Stage.PROVISIONING, Stage.JOINING)
+
+
+class TurnOrder(Struct, frozen=True):
+    """What a turn starts from."""
+
+    state: RolloutState
+    policy: PoolPolicy
+    now: datetime
+
+
+@bp.activity_trigger(input_name="turn")
+def decide_turn(turn: Payload) -> Payload:
+    """Observe the pool and decide.
+
+    In: `{"state": RolloutState, "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its story told to
+    the log and left out. A pool that cannot be read gives a decision to try again, or to end when it is gone.
+    """
+    order = msgspec.convert(turn, TurnOrder)
+    decision = _decide(order)
+    for sentence in decision.story:
+        _story.info("%s: %s", order.policy.name, sentence)
+    return {"decision": as_json(structs.replace(decision, story=()))}
+
+
+def _decide(order: TurnOrder) -> Decision:
+    state, policy, now = order.state, order.policy, order.now
+    in_hand = [name for name, host in state.in_hand.items() if host.stage in _STAGES_TO_LOOK_INTO]
+    try:
+        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, in_hand, now)
+        return decide(state, snapshot, policy, now)
+    except StepFailed as failed:
+        return decide_unreadable(state, failed.error, now)
+    except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained
+        return decide_unreadable(state, unexpected(error), now)

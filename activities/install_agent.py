@@ -1,0 +1,31 @@
+"""Installs the AVD agent on a new session host, which makes it register with its host pool."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+
+from activities.answers import Payload, carry_out
+from adapters import resource_ids, session_hosts, virtual_machines
+from adapters.vm_bodies import agent_properties
+from rollout.model import AGENT_EXTENSION
+from rollout.orders import Order
+from rollout.steps import InstallAgent
+
+bp = df.Blueprint()
+
+
+@bp.activity_trigger(input_name="order")
+def install_agent(order: Payload) -> Payload:
+    """Start installing the agent with a registration token; an installation under way or done is left as it is.
+
+    The token goes from Azure to Azure through this function's memory and nowhere else.
+    In: an Order of InstallAgent. Out: `{"ok": true}` or `{"error": StepError}`.
+    """
+    return carry_out(order, InstallAgent, _install)
+
+
+def _install(step: InstallAgent, order: Order) -> None:
+    if virtual_machines.extension_state(step.vm_id, AGENT_EXTENSION) in ("", "Failed"):
+        token = session_hosts.registration_token(order.pool_id, order.now)
+        properties = agent_properties(resource_ids.last(order.pool_id), order.new_host, token)
+        virtual_machines.install_extension(step.vm_id, AGENT_EXTENSION, step.location, properties, token)

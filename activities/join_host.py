@@ -1,0 +1,29 @@
+"""Joins a new session host to its directory."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+
+from activities.answers import Payload, carry_out
+from adapters import virtual_machines
+from adapters.vm_bodies import join_properties
+from rollout.model import JOIN_EXTENSION
+from rollout.orders import Order
+from rollout.steps import JoinHost
+
+bp = df.Blueprint()
+
+
+@bp.activity_trigger(input_name="order")
+def join_host(order: Payload) -> Payload:
+    """Start joining a VM to Entra ID or Active Directory; one that is joining or has joined is left as it is.
+
+    In: an Order of JoinHost. Out: `{"ok": true}` or `{"error": StepError}`.
+    """
+    return carry_out(order, JoinHost, _join)
+
+
+def _join(step: JoinHost, order: Order) -> None:
+    if virtual_machines.extension_state(step.vm_id, JOIN_EXTENSION) in ("", "Failed"):
+        properties = join_properties(order.new_host.join)
+        virtual_machines.install_extension(step.vm_id, JOIN_EXTENSION, step.location, properties)

@@ -1,0 +1,31 @@
+"""Creates the VM of a new session host."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+
+from activities.answers import Payload, carry_out
+from activities.host_tags import held
+from adapters import virtual_machines
+from adapters.pool_reader import target_group
+from adapters.vm_bodies import POOL_TAG, vm_body
+from rollout.orders import Order
+from rollout.steps import ProvisionHost
+
+bp = df.Blueprint()
+
+
+@bp.activity_trigger(input_name="order")
+def provision_host(order: Payload) -> Payload:
+    """Start creating a VM from exactly one image version; the VM of an earlier attempt is left as it is.
+
+    In: an Order of ProvisionHost. Out: `{"ok": true}` or `{"error": StepError}`, code NameInUse when somebody else's VM
+    has that name.
+    """
+    return carry_out(order, ProvisionHost, _provision)
+
+
+def _provision(step: ProvisionHost, order: Order) -> None:
+    tags = held({POOL_TAG: order.pool_id}, order)
+    body = vm_body(step.host, step.image_version_id, step.shape, step.zone, order.new_host, tags)
+    virtual_machines.create(target_group(order.new_host, order.pool_id), step.host, body)

@@ -1,0 +1,29 @@
+"""Puts a host into service: new, or given back."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+
+from activities.answers import Payload, carry_out
+from activities.host_tags import given_back
+from adapters import session_hosts, virtual_machines
+from rollout.orders import Order
+from rollout.steps import StopDraining
+
+bp = df.Blueprint()
+
+
+@bp.activity_trigger(input_name="order")
+def stop_draining(order: Payload) -> Payload:
+    """Turn drain mode off, then remove the rollout's tags: while the tag is there, the rollout has to come back.
+
+    In: an Order of StopDraining. Out: `{"ok": true}` or `{"error": StepError}`.
+    """
+    return carry_out(order, StopDraining, _stop)
+
+
+def _stop(step: StopDraining, order: Order) -> None:
+    if step.registration:
+        session_hosts.set_drain_mode(step.registration, on=False)
+    if step.vm_id:
+        virtual_machines.edit_tags(step.vm_id, lambda tags: given_back(tags, order))
