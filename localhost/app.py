@@ -103,8 +103,11 @@ def load_app(directory: Path) -> App:
         raise AppError(f"{script} does not exist")
     key = (script, script.stat().st_mtime_ns)
     if key not in _loaded:
-        _loaded[key] = App(script.parent, _index(_import(script)))
-    return _loaded[key]
+        module = _import(script)
+        _loaded[key] = (App(script.parent, _index(module)), module)
+    app, module = _loaded[key]
+    sys.modules[_MODULE] = module
+    return app
 
 
 def _import(script: Path) -> types.ModuleType:
@@ -142,6 +145,7 @@ def _checked(function: Any) -> Function:
     except (NameError, TypeError) as error:
         raise AppError(f"function '{name}': an annotation cannot be resolved: {error}") from error
     indexed = Function(name, handler, bindings, trigger, annotations, parameters)
+    _check_bindings(indexed)
     _check_names(indexed)
     _check_context(indexed)
     for parameter in parameters:
@@ -149,6 +153,12 @@ def _checked(function: Any) -> Function:
             _check_annotation(indexed, parameter)
     _check_return(indexed)
     return indexed
+
+
+def _check_bindings(function: Function) -> None:
+    for binding in function.bindings:
+        if binding["type"] not in _SERVED:
+            raise AppError(f"function '{function.name}': the local host has no {binding['type']}")
 
 
 def _check_names(function: Function) -> None:
@@ -221,5 +231,15 @@ def _converter(binding: str) -> Any:
     return meta.get_binding_registry().get(binding)  # type: ignore[no-untyped-call]
 
 
+_SERVED = (
+    "httpTrigger",
+    "http",
+    "timerTrigger",
+    "eventGridTrigger",
+    "orchestrationTrigger",
+    "activityTrigger",
+    "entityTrigger",
+    "durableClient",
+)
 _DURABLE_NAME = {"activityTrigger": "activity", "orchestrationTrigger": "orchestration", "entityTrigger": "entityName"}
-_loaded: dict[tuple[Path, int], App] = {}
+_loaded: dict[tuple[Path, int], tuple[App, types.ModuleType]] = {}

@@ -106,7 +106,7 @@ class Store:
         """path: a file, created when missing, or ":memory:". on_commit: told before and after each commit, for tests."""
         self._path = str(path)
         self._on_commit = on_commit
-        self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256, timeout=2.0)
+        self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256, timeout=0.5)
         try:
             self._open()
         except sqlite3.Error as error:

@@ -83,10 +83,12 @@ class Worker:
 
 def _decode(binding: str, annotation: Any, data: Datum) -> Any:
     converter = _registry().get(binding)
-    # A parameter annotated str gets the raw text, except where the binding's own result is implied (durable triggers).
-    if annotation in (str, bytes) and not (converter and converter.has_implicit_output()):
-        converter = None
-    return (converter or _registry().get("generic")).decode(data, trigger_metadata={})
+    # Annotated str a parameter gets the text as it is, except for durable triggers, whose converters see to it.
+    if annotation in (str, bytes) and not converter.has_implicit_output():
+        if not isinstance(data.value, str):
+            raise ValueError(f"a {binding} cannot be taken as {annotation.__name__}")
+        return data.value if annotation is str else data.value.encode()
+    return converter.decode(data, trigger_metadata={})
 
 
 def _encode(function: Function, value: Any) -> Any:
