@@ -352,9 +352,7 @@ HINTS = (
 
 def _explain(failure: str, output: str) -> str:
     """A failure's text: the end of what the tool said, then the first hint whose pattern occurs in it."""
-    tail = "\n".join(
-        f"  {line[:300]}" for line in output.strip().splitlines()[-12:]
-    )  # pip lists every version there is
+    tail = "\n".join(f"  {line[:300]}" for line in output.strip().splitlines()[-12:])  # pip lists all versions
     hint = next((hint for pattern, hint in HINTS if re.search(pattern, output)), "")
     return "\n".join(part for part in (f"{failure}:", tail, hint) if part)
 
