@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, structs
 
-from rollout.model import HostProgress, SessionHost, SessionProgress
+from rollout.model import HostProgress, SessionHost, SessionProgress, count_of
 from rollout.policy import DrainPolicy, PoolPolicy
 from rollout.steps import NotifySessions, SignOutSessions
 
@@ -117,16 +117,21 @@ def _notices(
     by_deadline: dict[datetime, list[str]] = {}
     for id in told:
         by_deadline.setdefault(known[id].deadline, []).append(id)
-    return [_notice(host, ids, deadline, policy, now) for deadline, ids in by_deadline.items()]
+    return [
+        _notice(host, ids, deadline, policy, now, first=any(known[id].notices == 0 for id in ids))
+        for deadline, ids in by_deadline.items()
+    ]
 
 
-def _notice(host: SessionHost, ids: list[str], deadline: datetime, policy: PoolPolicy, now: datetime) -> NotifySessions:
+def _notice(
+    host: SessionHost, ids: list[str], deadline: datetime, policy: PoolPolicy, now: datetime, *, first: bool
+) -> NotifySessions:
     words = {
         "{deadline}": deadline_text(deadline, policy.zone, now),
         "{minutes}": str(minutes_left(deadline, now)),
         "{pool}": policy.name,
     }
-    title, body = policy.drain.notice.title, policy.drain.notice.body
+    title, body, verb = policy.drain.notice.title, policy.drain.notice.body, "told" if first else "reminded"
     for placeholder, value in words.items():
         title, body = title.replace(placeholder, value), body.replace(placeholder, value)
     return NotifySessions(
@@ -135,13 +140,13 @@ def _notice(host: SessionHost, ids: list[str], deadline: datetime, policy: PoolP
         sessions=tuple(ids),
         title=title,
         body=body,
-        reason=f"told {_people(len(ids))} on {host.name} to sign out before {words['{deadline}']}",
+        reason=f"{verb} {_people(len(ids))} on {host.name} to sign out before {words['{deadline}']}",
     )
 
 
 def _sign_out(host: SessionHost, ids: list[str], forced: int) -> SignOutSessions:
     parts = [f"{_people(forced)} whose grace period has ended"] if forced else []
-    parts += [f"{len(ids) - forced} disconnected"] if len(ids) > forced else []
+    parts += [count_of(len(ids) - forced, "disconnected session")] if len(ids) > forced else []
     return SignOutSessions(
         host=host.name,
         registration=host.registration,

@@ -9,7 +9,7 @@ from msgspec import structs
 from rollout.capacity import Slots, choose_wave, free_slots_of, give_back_order
 from rollout.drain import plan_drain, withdrawn_notice
 from rollout.health import lasting
-from rollout.model import HostProgress, SessionHost, Stage
+from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.policy import hosts_of
 from rollout.replacing import is_special, vacancy_left_by
@@ -40,7 +40,7 @@ def advance_leaving_hosts(turn: Turn) -> None:
 
 
 def start_wave(turn: Turn, limit: int) -> list[str]:
-    """Choose the next outdated hosts and start draining them, at most `limit`; returns their names.
+    """Choose the next outdated hosts and start draining them, at most `limit`; returns each with what is on it.
 
     No more than the pool can spare: accepting hosts stay at the pool's size (surge) or at most `max_unavailable` below
     it (in place), and sick current hosts spare nobody. No more in hand at once than `max_wave`.
@@ -63,9 +63,7 @@ def start_wave(turn: Turn, limit: int) -> list[str]:
             f"{slots.free - free_slots_of(refused, turn.pool) - refused.load} free session slots, "
             f"the reserve is {slots.reserve}"
         )
-    for host in wave:
-        _start_draining(turn, host)
-    return [host.name for host in wave]
+    return [_start_draining(turn, host) for host in wave]
 
 
 def give_back_while_short(turn: Turn) -> None:
@@ -82,11 +80,12 @@ def give_back_while_short(turn: Turn) -> None:
             and not turn.in_hand[host.name].stays_drained
             and not host.is_powered_off
         ):
-            give_back(turn, host.name, f"only {free} session slots are free, the reserve is {slots.reserve}")
+            why = f"free session slots are down to {free}, the reserve is {slots.reserve}"
+            give_back(turn, host.name, why)
             free += gained
 
 
-def give_back(turn: Turn, name: str, why: str) -> None:
+def give_back(turn: Turn, name: str, why: str, how: str = "given back") -> None:
     """Put a draining host back into service and tell those who were asked to leave."""
     progress, host = turn.in_hand[name], turn.hosts.get(name)
     if host is None:
@@ -94,7 +93,7 @@ def give_back(turn: Turn, name: str, why: str) -> None:
         return
     if (withdrawn := withdrawn_notice(host, progress, turn.policy)) is not None:
         turn.redo(withdrawn)
-    turn.tell(f"{name} is given back: {why}")
+    turn.tell(f"{name} is {how}: {why}")
     progress = structs.replace(turn.enter(name, Stage.GIVING_BACK), sessions={})
     turn.put(name, progress)
     _restore(turn, name, progress, host)
@@ -103,7 +102,7 @@ def give_back(turn: Turn, name: str, why: str) -> None:
 def skip(turn: Turn, name: str, code: str, why: str) -> None:
     """Leave an outdated host out of this rollout, back in service."""
     turn.skipped[name] = code
-    give_back(turn, name, f"it is skipped: {why}")
+    give_back(turn, name, why, how="skipped and given back")
 
 
 def give_back_all(turn: Turn, why: str) -> None:
@@ -142,7 +141,7 @@ def _fits_the_window(turn: Turn, host: SessionHost) -> bool:
     return closing is not None and is_open(turn.policy.windows, turn.now) and turn.now + needed <= closing
 
 
-def _start_draining(turn: Turn, host: SessionHost) -> None:
+def _start_draining(turn: Turn, host: SessionHost) -> str:
     vacancy = turn.vacancy_of(host)
     turn.put(
         host.name,
@@ -155,10 +154,9 @@ def _start_draining(turn: Turn, host: SessionHost) -> None:
             stays_drained=vacancy.stays_drained,
         ),
     )
-    sessions = f"{host.load} sessions" if host.load != 1 else "1 session"
-    why = "switched off" if host.is_powered_off else sessions
-    turn.do(_drain_step(turn, host), f"draining {host.name} ({why})")
+    turn.redo(_drain_step(turn, host))
     turn.wake(turn.now + SOON)
+    return f"{host.name} ({'switched off' if host.is_powered_off else count_of(host.load, 'session')})"
 
 
 def _drain_step(turn: Turn, host: SessionHost) -> StartDraining:
@@ -192,7 +190,8 @@ def _ask_people_to_leave(turn: Turn, name: str, progress: HostProgress, host: Se
     plan = plan_drain(host, progress, turn.policy, turn.now, may_sign_out=room and window_allows)
     turn.put(name, structs.replace(progress, sessions=plan.sessions))
     if plan.overdue and turn.policy.drain.on_timeout == "skip":
-        skip(turn, name, "GracePeriodEnded", f"{len(plan.overdue)} people have not left within the grace period")
+        stayed = "1 person has" if len(plan.overdue) == 1 else f"{len(plan.overdue)} people have"
+        skip(turn, name, "GracePeriodEnded", f"{stayed} not left within the grace period")
         return
     for step in plan.steps:
         turn.do(step)

@@ -326,6 +326,11 @@ def is_outdated(host: SessionHost, target: str) -> bool:
     return have is None or want is None or have < want
 
 
+def count_of(count: int, thing: str) -> str:
+    """A count as people write it: "1 host", "3 hosts"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def normalise_region(region: str) -> str:
     """Azure's programmatic region name ("West Europe" -> "westeurope")."""
     return region.lower().replace(" ", "")

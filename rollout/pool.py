@@ -17,6 +17,8 @@ from rollout.model import (
     Phase,
     PoolSnapshot,
     RolloutState,
+    Stage,
+    count_of,
     definition_of,
     short_version,
 )
@@ -127,13 +129,9 @@ def _begin(turn: Turn) -> None:
             turn.zones[host.zone] = turn.zones.get(host.zone, 0) + 1
         if not host.is_powered_off and not judge_host(host, turn.policy.health, turn.now, in_service=True).good:
             turn.unhealthy_at_start += 1
-    turn.tell(
-        f"{turn.pool.name}: {len(turn.outdated)} of {turn.desired} hosts are outdated; "
-        f"rolling out {short_version(turn.target)} ({turn.policy.strategy}, surge {turn.surge})"
-        if turn.policy.strategy == "surge"
-        else f"{turn.pool.name}: {len(turn.outdated)} of {turn.desired} hosts are outdated; "
-        f"rolling out {short_version(turn.target)} in place"
-    )
+    how = "in place" if turn.policy.strategy == "in_place" else f"with up to {count_of(turn.surge, 'extra host')}"
+    outdated = f"{len(turn.outdated)} of {turn.desired} hosts are outdated"
+    turn.tell(f"{outdated}; rolling out {short_version(turn.target)} {how}")
 
 
 def _notice_what_others_did(turn: Turn) -> None:
@@ -149,8 +147,7 @@ def _notice_what_others_did(turn: Turn) -> None:
     if change:
         turn.desired += change
         verb = "removed" if change < 0 else "added"
-        hosts = "1 host" if abs(change) == 1 else f"{abs(change)} hosts"
-        turn.tell(f"somebody else {verb} {hosts}: the pool's size is now {turn.desired}")
+        turn.tell(f"somebody else {verb} {count_of(abs(change), 'host')}: the pool's size is now {turn.desired}")
     if turn.image is None:
         turn.halt("ImageVersionGone", f"image version {short_version(turn.target)} no longer exists")
 
@@ -200,7 +197,7 @@ def _start_more(turn: Turn) -> None:
         return
     if wave := start_wave(turn, limit=len(turn.outdated)):
         turn.wave += 1
-        turn.tell(f"wave {turn.wave}: {', '.join(wave)}")
+        turn.tell(f"wave {turn.wave}: draining {', '.join(wave)}")
     if _may_provision(turn):
         provision(turn, limit=turn.still_needed)
 
@@ -218,7 +215,8 @@ def _prove_canary(turn: Turn) -> None:
     if missing > 0:
         if turn.policy.strategy == "in_place":
             on_the_way = len(turn.in_stage(LEAVING_STAGES)) + len(turn.owed)
-            start_wave(turn, limit=missing - on_the_way)
+            if first := start_wave(turn, limit=missing - on_the_way):
+                turn.tell(f"draining {', '.join(first)} to make room for the canary")
         if _may_provision(turn):
             turn.canary += tuple(provision(turn, limit=missing, for_canary=True))
         turn.bake_until = None
@@ -228,9 +226,11 @@ def _prove_canary(turn: Turn) -> None:
     if any(name not in in_service for name in turn.canary):
         turn.bake_until = None
         return
-    if turn.bake_until is None or any(name in turn.sick for name in turn.canary):
+    sick = [name for name in turn.canary if name in turn.sick]
+    if turn.bake_until is None or sick:
         turn.bake_until = turn.now + turn.policy.canary.bake
-        turn.tell(f"the canary {', '.join(turn.canary)} is in service and bakes until {turn.bake_until:%H:%M} UTC")
+    if sick and turn.phase is not Phase.CANARY:
+        turn.tell(f"the canary {', '.join(sick)} is not well: it must stay good for the whole time anew")
     if turn.now >= turn.bake_until:
         turn.canary_passed = True
         turn.tell(f"the canary {', '.join(turn.canary)} has passed: the waves may begin")
@@ -273,7 +273,7 @@ def _wind_down_after_halt(turn: Turn) -> Decision:
         return turn.decision()
     short = turn.desired - len(turn.settled)
     if short > 0 and "short of" not in turn.message:
-        turn.message += f"; the pool is {short} host{'s' if short > 1 else ''} short of its size"
+        turn.message += f"; the pool is {count_of(short, 'host')} short of its size"
     return turn.decision(done=True)
 
 
@@ -305,7 +305,11 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     if done:
         turn.say(Phase.SUPERSEDED, "NewerVersion", message)
     else:
-        turn.say(turn.phase, "NewerVersion", f"{message} when the {in_hand} hosts in hand are finished")
+        turn.say(
+            turn.phase,
+            "NewerVersion",
+            f"{message} when what is in hand is finished ({count_of(in_hand, 'host')})",
+        )
         turn.wake(turn.now + SOON)
     return turn.decision(done=done)
 
@@ -332,10 +336,18 @@ def _say_where_we_are(turn: Turn) -> None:
         _say_rolling(turn, len(new), len(leaving))
     elif turn.bake_until is not None:
         until = f"{turn.bake_until:%H:%M} UTC"
-        turn.say(Phase.BAKING, "CanaryBaking", f"the canary {', '.join(turn.canary)} must stay good until {until}")
+        canary = ", ".join(turn.canary)
+        turn.say(Phase.BAKING, "CanaryBaking", f"the canary {canary} is in service and must stay good until {until}")
     else:
-        stages = [f"{name} is {progress.stage}" for name, progress in new.items()]
-        turn.say(Phase.CANARY, "ProvingCanary", f"canary: {', '.join(stages) or 'waiting to be provisioned'}")
+        stages = [f"the canary {name} is {_DOING[progress.stage]}" for name, progress in new.items()]
+        turn.say(Phase.CANARY, "ProvingCanary", ", ".join(stages) or "the canary waits to be provisioned")
+
+
+_DOING = {
+    Stage.PROVISIONING: "being provisioned",
+    Stage.JOINING: "joining its directory and the host pool",
+    Stage.VERIFYING: "registered and must prove that it is well",
+}
 
 
 def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
@@ -346,7 +358,7 @@ def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
     phase = Phase.ROLLING if turn.canary_passed else Phase.CANARY
     done = f"{len(turn.current)} of {turn.desired} hosts are on {short_version(turn.target)}"
     people = turn.people_leaving()
-    waiting_for = f"{leaving} leaving ({people} sessions), {new} on their way"
+    waiting_for = f"{leaving} leaving ({count_of(people, 'session')}), {new} on their way"
     unfit = lasting(turn.sick, turn.policy.health.settle, turn.now)
     sick = f", {len(unfit)} unhealthy" if unfit else ""
     turn.say(phase, "Replacing", f"{done}; {waiting_for}{sick}")

@@ -128,11 +128,10 @@ def _provision_one(turn: Turn, name: str, vacancy: Vacancy, *, for_canary: bool)
         ),
     )
     where = f" in zone {zone}" if zone else ""
-    what = "canary " if for_canary else ""
-    turn.do(
-        _provision_step(turn, name),
-        f"provisioning {what}{name} on {short_version(turn.target)}{where}, for {vacancy.replaces}",
-    )
+    what = "the canary " if for_canary else ""
+    # Hosts are counted, not paired: only one that must end like another says which one that is.
+    like = f", to end like {vacancy.replaces}" if vacancy.stays_off or vacancy.stays_drained else ""
+    turn.do(_provision_step(turn, name), f"provisioning {what}{name} on {short_version(turn.target)}{where}{like}")
     turn.wake(turn.now + LATER)
 
 

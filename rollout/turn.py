@@ -221,7 +221,7 @@ class Turn:
     def decision(self, *, done: bool = False) -> Decision:
         """Freeze the turn."""
         same = (self.phase, self.reason) == (self.before.phase, self.before.reason)
-        if not same and not (self.story and self.message in self.story[-1]):
+        if not same and not any(self.message in sentence for sentence in self.story):
             self.tell(f"{self.phase}: {self.message}")
         state = structs.replace(
             self.before,
