@@ -20,6 +20,7 @@ from simulator.machines import Attachment, Machines
 from simulator.operations import Operations
 from simulator.people import People
 from simulator.quota import Quota
+from simulator.run_commands import RunCommands
 from simulator.session_hosts import SessionHosts
 from simulator.sessions import Sessions
 from simulator.timings import Timings
@@ -29,9 +30,10 @@ from simulator.world import AZURE, World
 class Estate:
     """A simulated Azure. The clock is outside: every public call first lets happen what is due by `now()`.
 
-    The parts: `galleries`, `machines`, `extensions`, `pools`, `hosts` (session hosts), `sessions`, `people`, `quota`,
-    `directory`, `operations`, `interference`, `faults`. Their methods are what an administrator can ask of Azure, and
-    raise `simulator.errors.AzureError` as Azure would refuse. The same seed and the same calls give the same journal.
+    The parts: `galleries`, `machines`, `extensions`, `run_commands`, `pools`, `hosts` (session hosts), `sessions`,
+    `people`, `quota`, `directory`, `operations`, `interference`, `faults`. Their methods are what an administrator can
+    ask of Azure, and raise `simulator.errors.AzureError` as Azure would refuse. The same seed and the same calls give
+    the same journal.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Estate:
         self._groups: set[str] = set()
         self.operations = Operations(world)
         self.quota = Quota(world)
-        self.galleries = Galleries(world, self._groups)
+        self.galleries = Galleries(world, self._groups, self.operations)
         self.machines = Machines(world, self._groups, self.galleries, self.quota, self.operations)
         self.directory = Directory(world)
         self.pools = HostPools(world, self._groups)
@@ -60,6 +62,7 @@ class Estate:
             extension_types.AGENT: self.hosts.install_agent,
         }
         self.extensions = Extensions(world, self.machines, self.operations, effects)
+        self.run_commands = RunCommands(world, self.machines, self.operations)
         self.people = People(world, self.pools, self.sessions)
         self.interference = Interference(self)
 

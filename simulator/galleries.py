@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from simulator import ids
-from simulator.errors import AzureError, group_not_found, not_found
+from simulator.errors import AzureError, OperationFailure, group_not_found, not_found
 from simulator.journal import Kind
+from simulator.operations import Operation, Operations
 from simulator.timings import draw
 from simulator.world import World, guid, public
 
@@ -99,7 +100,7 @@ class ImageVersion:
     source_id: str = ""
     provisioning_state: str = "Creating"
     tags: dict[str, str] = field(default_factory=dict)
-    operation_id: str = ""
+    operation: Operation | None = None
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -174,9 +175,10 @@ class Announcement:
 class Galleries:
     """Every gallery of the estate."""
 
-    def __init__(self, world: World, groups: set[str]) -> None:
+    def __init__(self, world: World, groups: set[str], operations: Operations) -> None:
         self.world = world
         self._groups = groups
+        self._operations = operations
         self._rng = world.stream("galleries")
         self._galleries: dict[str, Gallery] = {}
         self._announced: list[Callable[[Announcement], None]] = []
@@ -265,6 +267,7 @@ class Galleries:
         version.exclude_from_latest = exclude_from_latest
         version.end_of_life = end_of_life
         version.tags = dict(tags or {})
+        self._begin(version)
         self._retarget(version, wanted, takes or {})
         if announced:
             self._announce(version.id, WRITE, "PUT")
@@ -297,7 +300,11 @@ class Galleries:
                 raise AzureError(400, "InvalidParameter", "The home region of an image version cannot be removed.")
             if version.replicas.keys() - wanted.keys() and not version.allow_deletion_of_replicated_locations:
                 raise AzureError(409, "Conflict", "The version does not allow the deletion of replicated locations.")
+            self._begin(version)
             self._retarget(version, wanted, takes or {})
+        else:
+            self._begin(version)
+            self._settle(version)
         for region, excluded in (excluded_regions or {}).items():
             version.replicas[ids.normalise_region(region)].exclude_from_latest = excluded
         self._announce(version.id, WRITE, "PATCH")
@@ -314,6 +321,7 @@ class Galleries:
             raise AzureError(
                 409, "OperationNotAllowed", "Deletion of the image version is blocked before its end of life."
             )
+        self._begin(version)
         version.provisioning_state = "Deleting"
         seconds = draw(self._rng, self.world.timings.delete_version)
         self.world.after(seconds, self._remove_version, version, by=self.world.actor)
@@ -459,10 +467,23 @@ class Galleries:
             version.provisioning_state = "Creating" if version.provisioning_state == "Creating" else "Updating"
         else:
             version.provisioning_state = "Failed" if state == "Failed" else "Succeeded"
+            self._end(version, state)
+
+    def _begin(self, version: ImageVersion) -> None:
+        if version.operation is not None:
+            self._operations.cancel(version.operation)
+        version.operation = self._operations.begin(version.location, version.id)
+
+    def _end(self, version: ImageVersion, state: str) -> None:
+        if version.operation is not None:
+            failed = [one for one in version.replicas.values() if one.state is Replication.FAILED]
+            error = OperationFailure("ReplicationFailed", failed[0].details) if state == "Failed" else None
+            self._operations.end(version.operation, error)
 
     def _remove_version(self, version: ImageVersion) -> None:
         if version.definition.versions.get(version.name) is version:
             del version.definition.versions[version.name]
+            self._end(version, "Deleted")
             self.world.record(Kind.VERSION_DELETED, version.id)
             self._announce(version.id, DELETE, "DELETE")
 

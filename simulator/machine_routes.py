@@ -1,0 +1,218 @@
+"""ARM routes of virtual machines, their extensions, disks and network interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from simulator import ids
+from simulator.errors import AzureError, group_not_found, not_found
+from simulator.estate import Estate
+from simulator.extensions import ExtensionSpec
+from simulator.machine_bodies import (
+    disk_body,
+    extension_body,
+    instance_view_body,
+    interface_body,
+    machine_body,
+    parse_request,
+    status_view_body,
+)
+from simulator.machines import Attachment, Machine
+from simulator.operations import Operation
+from simulator.wire import Answer, Json, Request, Route, accepted, invalid, paged
+
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_GROUP = _SUBSCRIPTION + "/resourceGroups/{group}/providers"
+_ROOT = _GROUP + "/Microsoft.Compute/virtualMachines"
+_MACHINE = _ROOT + "/{machine}"
+_EXTENSION = _MACHINE + "/extensions/{extension}"
+_DISKS = _GROUP + "/Microsoft.Compute/disks"
+_INTERFACES = _GROUP + "/Microsoft.Network/networkInterfaces"
+
+
+def routes(estate: Estate) -> Iterator[Route]:
+    """All routes of this file."""
+    these = _Routes(estate)
+    everywhere = _SUBSCRIPTION + "/providers/Microsoft.Compute/virtualMachines"
+    yield Route("GET", _MACHINE, "virtualMachines.get", these.get)
+    yield Route("PUT", _MACHINE, "virtualMachines.put", these.put)
+    yield Route("PATCH", _MACHINE, "virtualMachines.patch", these.patch)
+    yield Route("DELETE", _MACHINE, "virtualMachines.delete", these.delete)
+    yield Route("GET", _MACHINE + "/instanceView", "virtualMachines.instanceView", these.instance_view)
+    yield Route("POST", _MACHINE + "/start", "virtualMachines.start", these.start)
+    yield Route("POST", _MACHINE + "/powerOff", "virtualMachines.powerOff", these.power_off)
+    yield Route("POST", _MACHINE + "/deallocate", "virtualMachines.deallocate", these.deallocate)
+    yield Route("GET", _ROOT, "virtualMachines.list", these.list_in_group, lists=True)
+    yield Route("GET", everywhere, "virtualMachines.listAll", these.list_in_subscription, lists=True)
+    yield Route("GET", _EXTENSION, "virtualMachineExtensions.get", these.get_extension)
+    yield Route("PUT", _EXTENSION, "virtualMachineExtensions.put", these.put_extension)
+    yield Route("DELETE", _EXTENSION, "virtualMachineExtensions.delete", these.delete_extension)
+    extensions = _MACHINE + "/extensions"
+    yield Route("GET", extensions, "virtualMachineExtensions.list", these.list_extensions, lists=True)
+    for path, name, kind in ((_DISKS, "disk", "disks"), (_INTERFACES, "networkInterface", "interfaces")):
+        attachments = _Attachments(estate, kind)
+        yield Route("GET", path + "/{attachment}", f"{name}s.get", attachments.get)
+        yield Route("DELETE", path + "/{attachment}", f"{name}s.delete", attachments.delete)
+        yield Route("GET", path, f"{name}s.list", attachments.list_in_group, lists=True)
+
+
+class _Routes:
+    def __init__(self, estate: Estate) -> None:
+        self._estate = estate
+        self._machines = estate.machines
+        self._extensions = estate.extensions
+
+    def get(self, request: Request) -> Answer:
+        machine = self._machines.get(_machine_id(request))
+        with_view = request.query.get("$expand", "").lower() == "instanceview"
+        return Answer(200, machine_body(machine, instance_view=with_view))
+
+    def put(self, request: Request) -> Answer:
+        machine_id = _machine_id(request)
+        condition = request.headers.get("if-none-match")
+        if condition not in (None, "*"):
+            raise invalid("The If-None-Match header of a virtual machine can only be '*'.", "If-None-Match")
+        existed = self._machines.find(machine_id) is not None
+        if existed and condition is None and "properties" not in request.body:
+            return self.patch(request)
+        spec = parse_request(request.body, request.names["machine"])
+        operation = self._machines.put(machine_id, spec, only_if_absent=condition == "*")
+        machine = self._machines.get(machine_id)
+        return accepted(request, operation, status=200 if existed else 201, body=machine_body(machine))
+
+    def patch(self, request: Request) -> Answer:
+        unknown = request.body.keys() - {"tags", "location"}
+        if unknown:
+            raise AzureError(
+                409,
+                "PropertyChangeNotAllowed",
+                f"Changing property '{min(unknown)}' is not allowed.",
+                target=min(unknown),
+            )
+        machine = self._machines.patch_tags(_machine_id(request), _string_tags(request.body))
+        return Answer(200, machine_body(machine))
+
+    def delete(self, request: Request) -> Answer:
+        operation = self._machines.delete(_machine_id(request))
+        return Answer(204) if operation is None else accepted(request, operation, status=202)
+
+    def instance_view(self, request: Request) -> Answer:
+        return Answer(200, instance_view_body(self._machines.get(_machine_id(request))))
+
+    def start(self, request: Request) -> Answer:
+        return self._power(request, self._machines.start)
+
+    def power_off(self, request: Request) -> Answer:
+        return self._power(request, self._machines.power_off)
+
+    def deallocate(self, request: Request) -> Answer:
+        return self._power(request, self._machines.deallocate)
+
+    def list_in_group(self, request: Request) -> Answer:
+        if not self._estate.has_group(request.subscription, request.group):
+            raise group_not_found(request.group)
+        return self._listed(request, self._machines.in_group(request.subscription, request.group))
+
+    def list_in_subscription(self, request: Request) -> Answer:
+        return self._listed(request, self._machines.in_subscription(request.subscription))
+
+    def get_extension(self, request: Request) -> Answer:
+        extension = self._extensions.get(_machine_id(request), request.names["extension"])
+        with_view = request.query.get("$expand", "").lower() == "instanceview"
+        return Answer(200, extension_body(extension, instance_view=with_view))
+
+    def put_extension(self, request: Request) -> Answer:
+        machine_id, name = _machine_id(request), request.names["extension"]
+        existed = name.lower() in self._machines.get(machine_id).extensions
+        operation = self._extensions.put(machine_id, name, _extension_spec(request))
+        body = extension_body(self._extensions.get(machine_id, name))
+        return accepted(request, operation, status=200 if existed else 201, body=body)
+
+    def delete_extension(self, request: Request) -> Answer:
+        operation = self._extensions.delete(_machine_id(request), request.names["extension"])
+        return Answer(204) if operation is None else accepted(request, operation, status=202)
+
+    def list_extensions(self, request: Request) -> Answer:
+        machine = self._machines.get(_machine_id(request))
+        with_view = request.query.get("$expand", "").lower() == "instanceview"
+        return Answer(
+            200, {"value": [extension_body(one, instance_view=with_view) for one in machine.extensions.values()]}
+        )
+
+    def _power(self, request: Request, act: Callable[[str], Operation]) -> Answer:
+        return accepted(request, act(_machine_id(request)), status=202)
+
+    def _listed(self, request: Request, machines: list[Machine]) -> Answer:
+        status_only = request.flag("statusOnly")
+        return paged(request, [_listed_body(machine, status_only) for machine in machines])
+
+
+class _Attachments:
+    def __init__(self, estate: Estate, kind: str) -> None:
+        self._estate = estate
+        self._kind = kind
+
+    def get(self, request: Request) -> Answer:
+        found = self._kept().get(self._id(request).lower())
+        if found is None:
+            kind = "Microsoft.Compute/disks" if self._kind == "disks" else "Microsoft.Network/networkInterfaces"
+            raise not_found(kind, request.names["attachment"], request.group)
+        return Answer(200, self._body(found))
+
+    def delete(self, request: Request) -> Answer:
+        return Answer(200 if self._estate.machines.delete_attachment(self._kind, self._id(request)) else 204)
+
+    def list_in_group(self, request: Request) -> Answer:
+        wanted = (request.subscription.lower(), request.group.lower())
+        found = [one for one in self._kept().values() if (one.subscription.lower(), one.group.lower()) == wanted]
+        return paged(request, [self._body(one) for one in found])
+
+    def _kept(self) -> dict[str, Attachment]:
+        self._estate.now()
+        return self._estate.machines.disks if self._kind == "disks" else self._estate.machines.interfaces
+
+    def _id(self, request: Request) -> str:
+        make = ids.disk_id if self._kind == "disks" else ids.interface_id
+        return make(request.subscription, request.group, request.names["attachment"])
+
+    def _body(self, attachment: Attachment) -> Json:
+        return disk_body(attachment) if self._kind == "disks" else interface_body(attachment)
+
+
+def _listed_body(machine: Machine, status_only: bool) -> Json:
+    body = machine_body(machine, upper_case_group=True)
+    if status_only:
+        body["properties"]["instanceView"] = status_view_body(machine)
+    return body
+
+
+def _machine_id(request: Request) -> str:
+    return ids.machine_id(request.subscription, request.group, request.names["machine"])
+
+
+def _extension_spec(request: Request) -> ExtensionSpec:
+    properties = request.properties()
+    if not request.body.get("location"):
+        raise invalid("The location property is required for this definition.", "location")
+    missing = [name for name in ("publisher", "type", "typeHandlerVersion") if not properties.get(name)]
+    if missing:
+        raise invalid(f"Required parameter '{missing[0]}' is missing (null).", missing[0])
+    settings, protected = properties.get("settings") or {}, properties.get("protectedSettings") or {}
+    if not isinstance(settings, dict) or not isinstance(protected, dict):
+        raise invalid("The settings of an extension must be objects.", "settings")
+    return ExtensionSpec(
+        str(properties["publisher"]),
+        str(properties["type"]),
+        str(properties["typeHandlerVersion"]),
+        settings,
+        protected,
+        _string_tags(request.body),
+        properties.get("autoUpgradeMinorVersion") is True,
+    )
+
+
+def _string_tags(body: Json) -> dict[str, str]:
+    tags = body.get("tags") or {}
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise invalid("The tags must be strings.", "tags")
+    return tags

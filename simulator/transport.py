@@ -1,0 +1,90 @@
+"""The simulated Azure as a transport of the Azure SDK: in process, without a socket."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from azure.core.credentials import AccessToken
+from azure.core.pipeline.transport import RequestsTransport
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPResponse
+
+from simulator.arm import Arm
+from simulator.errors import ConnectionLost
+from simulator.wire import Answer
+
+MANAGEMENT = "https://management.azure.com"
+
+
+def transport_to(arm: Arm, endpoint: str = MANAGEMENT) -> RequestsTransport:
+    """A transport for any client of the Azure SDK whose requests to `endpoint` are answered by `arm`.
+
+    Everything else stays real: serialisation, policies, retries, the bearer token (see `AnyoneCredential`).
+    """
+    return RequestsTransport(session=session_to(arm, endpoint), session_owner=False)
+
+
+def session_to(arm: Arm, endpoint: str = MANAGEMENT) -> requests.Session:
+    """A `requests` session whose requests to `endpoint` are answered by `arm`; other addresses are refused."""
+    session = requests.Session()
+    session.trust_env = False  # no proxy stands between a process and itself
+    session.adapters.clear()
+    session.mount(endpoint, ArmAdapter(arm))
+    return session
+
+
+class ArmAdapter(BaseAdapter):
+    """Answers a prepared request from the simulated Azure; a broken connection is requests' ConnectionError."""
+
+    def __init__(self, arm: Arm) -> None:
+        super().__init__()
+        self._arm = arm
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Answer one request."""
+        headers = {name: str(value) for name, value in request.headers.items()}
+        body = request.body if isinstance(request.body, bytes | str) else None
+        try:
+            answer = self._arm.handle(request.method or "GET", request.url or "", headers, body)
+        except ConnectionLost as lost:
+            raise requests.exceptions.ConnectionError(str(lost), request=request) from lost
+        return _response(request, answer)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class AnyoneCredential:
+    """A credential that the simulated Azure lets in: its token is a word."""
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """Return a token that does not run out during any run."""
+        return AccessToken("simulated", 4_102_444_800)
+
+
+def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
+    content = b"" if answer.body is None else json.dumps(answer.body).encode()
+    headers = {**answer.headers, "Content-Length": str(len(content))}
+    if answer.body is not None:
+        headers["Content-Type"] = "application/json; charset=utf-8"
+    response = requests.Response()
+    response.status_code = answer.status
+    response.headers = CaseInsensitiveDict(headers)
+    response.raw = HTTPResponse(io.BytesIO(content), headers=headers, status=answer.status, preload_content=False)
+    response.url = request.url or ""
+    response.request = request
+    response.encoding = "utf-8"
+    return response
