@@ -1,4 +1,4 @@
-"""Loads a Functions app as the Python worker does: one app object, indexed once, every function checked before any runs."""
+"""Loads a Functions app as the Python worker does: one app object, indexed once, every function checked beforehand."""
 
 import importlib.util
 import inspect
@@ -176,10 +176,11 @@ def _check_names(function: Function) -> None:
 
 
 def _check_context(function: Function) -> None:
-    annotation = function.annotations.get("context")
-    if "context" in function.parameters and function.binding_type("context") is None and annotation is not None:
-        if not (isinstance(annotation, type) and issubclass(func.Context, annotation)):
-            raise AppError(f"function '{function.name}': parameter 'context' must be annotated azure.functions.Context")
+    annotation = function.annotations.get("context", func.Context)
+    if "context" not in function.parameters or function.binding_type("context") is not None:
+        return
+    if not (isinstance(annotation, type) and issubclass(func.Context, annotation)):
+        raise AppError(f"function '{function.name}': parameter 'context' must be annotated azure.functions.Context")
 
 
 def _check_annotation(function: Function, parameter: str) -> None:
@@ -190,13 +191,13 @@ def _check_annotation(function: Function, parameter: str) -> None:
             f"function '{function.name}': parameter '{parameter}' is annotated {annotation!r}, which is not a class; "
             "the worker takes a class, or List, Dict, Mapping of the typing module, but no list[...], X | None, Union"
         )
-    converter = _converter(binding)
-    if isinstance(annotation, type) and annotation not in (str, bytes) and converter is not None:
-        if not _accepts(converter.check_input_type_annotation, annotation):
-            raise AppError(
-                f"function '{function.name}': parameter '{parameter}' is annotated {annotation.__name__}, "
-                f"which a {binding} does not give"
-            )
+    if not isinstance(annotation, type) or annotation in (str, bytes):
+        return
+    if not _accepts(_converter(binding).check_input_type_annotation, annotation):
+        raise AppError(
+            f"function '{function.name}': parameter '{parameter}' is annotated {annotation.__name__}, "
+            f"which a {binding} does not give"
+        )
 
 
 def _check_return(function: Function) -> None:
@@ -204,8 +205,7 @@ def _check_return(function: Function) -> None:
     binding = function.binding_type("$return")
     if annotation in (None, type(None), str, bytes) or binding is None:
         return
-    converter = _converter(binding)
-    if converter is not None and not _accepts(converter.check_output_type_annotation, annotation):
+    if not _accepts(_converter(binding).check_output_type_annotation, annotation):
         raise AppError(
             f"function '{function.name}': the return value is annotated {annotation!r}, which {binding} does not take"
         )
@@ -219,7 +219,7 @@ def _accepts(check: Callable[[Any], bool], annotation: Any) -> bool:
 
 
 def _is_plain_type(annotation: Any) -> bool:
-    """Whether the worker takes it: a class, or a generic of the typing module other than Union, Optional and Literal."""
+    """Whether the worker takes it: a class, or a generic of the typing module, but no Union, Optional or Literal."""
     if isinstance(annotation, types.GenericAlias | types.UnionType):
         return False
     if isinstance(annotation, type) or annotation is Any:

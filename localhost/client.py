@@ -1,4 +1,4 @@
-"""What a durable client can do to instances and entities, free of HTTP: start, raise, terminate, suspend, purge, query."""
+"""What a durable client can do to instances and entities, free of HTTP: start, raise, terminate, purge, query."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from uuid import NAMESPACE_OID, uuid5
 from localhost.app import App
 from localhost.clock import Clock
 from localhost.engine import Engine
+from localhost.entity_batches import signal_request
 from localhost.history import EventType, dumps, event
 from localhost.store import Instance, Store
 
@@ -126,12 +127,11 @@ class DurableClient:
         return [json.loads(text) for text in self._store.history(instance_id)]
 
     def signal_entity(self, name: str, key: str, operation: str, raw: str | None) -> None:
-        """Send an operation; raw: the JSON text of the body, or None. Raises NotFound when the app has no such entity."""
+        """Send an operation; raw: the JSON text of the body, or None. Raises NotFound for an entity the app lacks."""
         if not self._app.has_entity(name):
             raise NotFound(name)
-        request = {"id": "", "op": operation, "signal": True, "input": raw, "parent": None, "parentExecution": None}
         with self._store.transaction("message"):
-            self._store.send(f"@{name.lower()}@{key}", None, self._clock.now(), dumps(request))
+            self._store.send(f"@{name.lower()}@{key}", None, self._clock.now(), signal_request(operation, raw))
         self._wake()
 
     def entity_state(self, name: str, key: str) -> str:

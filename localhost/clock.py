@@ -84,7 +84,7 @@ class VirtualClock:
         return self._now
 
     def call_at(self, at: datetime, callback: Callback) -> None:
-        """Run `callback` (sync or async) when time reaches `at`; callbacks of one moment run in the order of the calls."""
+        """Run `callback` (sync or async) when time reaches `at`; those of one moment run in the order of the calls."""
         self._serial += 1
         heapq.heappush(self._calls, (max(at, self._now), self._serial, callback))
 
@@ -93,7 +93,7 @@ class VirtualClock:
         return self._calls[0][0] if self._calls else None
 
     async def sleep_until(self, at: datetime | None, wake: asyncio.Event) -> None:
-        """Move time to `at` or to the earliest `call_at`, whichever is first, and run the callbacks that are due then."""
+        """Move time to `at` or to the earliest `call_at`, whichever is first, and run the callbacks due then."""
         due = min((moment for moment in (at, self.next_call()) if moment is not None), default=None)
         if due is None:
             await wake.wait()

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from localhost.activity_runs import ActivityRuns
 from localhost.clock import Clock, VirtualClock
 from localhost.engine import Engine
+from localhost.entity_batches import EntityBatches
 from localhost.faults import HostCrashed
 from localhost.schedule import TimerTrigger
 from localhost.store import Schedule, Store
@@ -24,12 +26,23 @@ class _Planned:
 
 
 class Dispatcher:
-    """With a virtual clock everything happens one after the other inside `run_until`; otherwise `serve` works all the time."""
+    """With a virtual clock all happens one by one inside `run_until`; otherwise `serve` works all the time."""
 
-    def __init__(self, store: Store, engine: Engine, clock: Clock, run_timer: RunTimer, concurrency: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        activities: ActivityRuns,
+        entities: EntityBatches,
+        clock: Clock,
+        run_timer: RunTimer,
+        concurrency: int,
+    ) -> None:
         """run_timer: invokes a timer-triggered function. concurrency: activities that may run at once in `serve`."""
         self._store = store
         self._engine = engine
+        self._activities = activities
+        self._entities = entities
         self._clock = clock
         self._run_timer = run_timer
         self._concurrency = concurrency
@@ -120,7 +133,7 @@ class Dispatcher:
         """
         now = self._clock.now()
         for work in self._store.visible_work(now, 1):
-            await self._engine.run_activity(work)
+            await self._activities.run(work)
             return True
         if self._advance_instance(now):
             return True
@@ -154,15 +167,13 @@ class Dispatcher:
         for work in self._store.visible_work(now, self._concurrency):
             if work.id not in self._in_flight and len(self._in_flight) < self._concurrency:
                 self._in_flight.add(work.id)
-                self._spawn(self._engine.run_activity(work), work.id)
+                self._spawn(self._activities.run(work), work.id)
 
     def _spawn(self, work: Awaitable[None], work_id: int | None = None) -> None:
         async def run() -> None:
             try:
                 await work
-            except HostCrashed as crash:
-                self.crash(crash)
-            except Exception as error:
+            except (HostCrashed, Exception) as error:  # noqa: BLE001 -- whoever waits for the host gets it
                 self.crash(error)
             finally:
                 if work_id is not None:
@@ -201,7 +212,7 @@ class Dispatcher:
         if target is None:
             return False
         if target.startswith("@"):
-            self._engine.run_entity(target)
+            self._entities.run(target)
         else:
             self._engine.run_episode(target)
         return True

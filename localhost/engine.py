@@ -1,4 +1,4 @@
-"""The Durable engine: episodes of orchestrations, runs of activities and entity batches, each committed in one transaction."""
+"""The heart of the Durable engine: episodes of orchestrations, each committed in one transaction."""
 
 import importlib
 import json
@@ -6,31 +6,19 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from localhost.app import App
 from localhost.clock import Clock
-from localhost.events import ActivityFinished, EpisodeFinished, HostEvent, InstanceFinished
-from localhost.faults import ActivityCall, ActivityFaults, CrashHost, DelayResult, DropResult, HostCrashed, RunTwice
+from localhost.entity_batches import entity_request
+from localhost.events import EpisodeFinished, HostEvent, InstanceFinished
 from localhost.history import Event, EventType, dumps, event, execution_started, moment, timestamp
 from localhost.replay import Answer, Completion, OrchestrationError, Outcome, Replay, Scheduled
-from localhost.store import Instance, Message, Store, Work
+from localhost.stats import Stats
+from localhost.store import Instance, Message, Store
 from localhost.worker import Datum, FunctionFailed, Worker
 
 _ERROR_LABEL = "\n\n$OutOfProcData$:"
-
-
-@dataclass(slots=True)
-class Stats:
-    """Counters since the host started. longest_replay: real seconds of the slowest episode's SDK replay."""
-
-    episodes: int = 0
-    activities: int = 0
-    entity_batches: int = 0
-    max_history: int = 0
-    longest_replay: float = 0.0
-    replay_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,18 +40,16 @@ class Engine:
         worker: Worker,
         clock: Clock,
         tell: Callable[[HostEvent], None],
-        faults: ActivityFaults | None = None,
+        stats: Stats,
     ) -> None:
-        """tell: receives what happened, after it is committed. faults: asked before and after each activity."""
-        self.stats = Stats()
+        """tell: receives what happened, after it is committed."""
+        self._stats = stats
         self._app = app
         self._store = store
         self._worker = worker
         self._clock = clock
         self._tell = tell
-        self._faults = faults
         self._executions: dict[str, _Execution] = {}
-        self._calls = 0
         _speed_up_history_parsing()
 
     # -- starting ------------------------------------------------------------------------------------------------
@@ -215,12 +201,11 @@ class Engine:
         elif scheduled.kind == EventType.SUB_ORCHESTRATION_CREATED:
             self._begin_sub_orchestration(scheduled, instance, now)
         else:
-            self._store.send(scheduled.target, None, now, _entity_request(scheduled, instance))
+            self._store.send(scheduled.target, None, now, entity_request(scheduled, instance))
 
     def _begin_sub_orchestration(self, scheduled: Scheduled, parent: Instance, now: datetime) -> None:
         existing = self._store.instance(scheduled.target)
         if existing is None or existing.is_finished:
-            self._executions.pop(scheduled.target, None)
             place = (parent.id, parent.execution_id, scheduled.sequence)
             self.begin(
                 scheduled.name, scheduled.target, dumps(scheduled.input), version=scheduled.version, parent=place
@@ -299,113 +284,10 @@ class Engine:
         self._executions[instance.id] = execution
 
     def _count_episode(self, events: int, seconds: float) -> None:
-        self.stats.episodes += 1
-        self.stats.max_history = max(self.stats.max_history, events)
-        self.stats.replay_seconds += seconds
-        self.stats.longest_replay = max(self.stats.longest_replay, seconds)
-
-    # -- activities ----------------------------------------------------------------------------------------------
-
-    async def run_activity(self, work: Work) -> None:
-        """Run an activity and commit its result as a message. A run that does not get so far is repeated."""
-        self._calls += 1
-        call = ActivityCall(work.instance_id, work.name, work.sequence, work.input, self._calls)
-        fault = self._faults("before", call) if self._faults else None
-        _crash_if(fault)
-        started = time.perf_counter()
-        result, failure = await self._call_activity(work)
-        if isinstance(fault, RunTwice):
-            result, failure = await self._call_activity(work)
-        seconds = time.perf_counter() - started
-        fault = self._faults("after", call) if self._faults else None
-        _crash_if(fault)
-        now = self._clock.now()
-        if isinstance(fault, DropResult):
-            with self._store.transaction("activity"):
-                self._store.postpone_work(work.id, now + fault.redelivery)
-            return
-        if failure is None:
-            report = event(EventType.TASK_COMPLETED, now, TaskScheduledId=work.sequence, Result=result)
-        else:
-            report = event(
-                EventType.TASK_FAILED,
-                now,
-                TaskScheduledId=work.sequence,
-                # Two blanks: the extension cuts the worker's text after "Exception:".
-                Reason=f"Activity function '{work.name}' failed:  {failure.text}",
-                Details=f"Result: Failure\nException: {failure.text}\nStack: {failure.stack}",
-            )
-        due = now + fault.by if isinstance(fault, DelayResult) else now
-        with self._store.transaction("activity"):
-            if self._store.finish_work(work.id):
-                self._store.send(work.instance_id, work.execution_id, due, dumps(report))
-        self.stats.activities += 1
-        error = failure.text if failure else None
-        self._tell(
-            ActivityFinished(now, work.instance_id, work.name, work.sequence, work.input, result, error, seconds)
-        )
-
-    async def _call_activity(self, work: Work) -> tuple[str | None, FunctionFailed | None]:
-        function = self._app.activity(work.name)
-        if function is None:
-            # Only after a restart with another app: the replay checks the name before it schedules.
-            return None, FunctionFailed(f"the function '{work.name}' doesn't exist", "")
-        try:
-            datum = await self._worker.invoke(function, Datum(type="json", value=work.input))
-        except FunctionFailed as failure:
-            return None, failure
-        return ("null" if datum is None else str(datum.value)), None
-
-    # -- entities ------------------------------------------------------------------------------------------------
-
-    def run_entity(self, entity_id: str) -> None:
-        """Run every visible operation of an entity as one batch and commit its state and the replies."""
-        now = self._clock.now()
-        messages = self._store.messages(entity_id, now)
-        requests = [json.loads(message.body) for message in messages]
-        _, name, key = entity_id.split("@", 2)
-        state = self._store.entity(entity_id)
-        answer = self._ask_entity(name, key, state, requests)
-        with self._store.transaction("entity"):
-            self._store.delete_messages(messages)
-            if answer["entityExists"]:
-                self._store.save_entity(entity_id, answer["entityState"])
-            elif state is not None:
-                self._store.save_entity(entity_id, None)
-            for request, result in zip(requests, answer["results"], strict=True):
-                if not request["signal"]:
-                    self._reply(request, result, now)
-        self.stats.entity_batches += 1
-
-    def _ask_entity(self, name: str, key: str, state: str | None, requests: list[Any]) -> dict[str, Any]:
-        context = {
-            "self": {"name": name, "key": key},
-            "exists": state is not None,
-            "state": state,
-            "batch": [
-                {"name": request["op"], "input": request["input"], "isSignal": request["signal"]}
-                for request in requests
-            ],
-        }
-        function = self._app.entity(name)
-        error = f"The function '{name}' doesn't exist, is disabled, or is not an entity function."
-        if function is not None:
-            try:
-                answer: dict[str, Any] = json.loads(
-                    self._worker.invoke_now(function, Datum(type="string", value=dumps(context)))
-                )
-                return answer
-            except FunctionFailed as failure:
-                error = f"Entity function '{name}' failed: {failure.text}"
-        failed = {"isError": True, "result": dumps(error)}
-        return {"entityExists": state is not None, "entityState": state, "results": [failed for _ in requests]}
-
-    def _reply(self, request: dict[str, Any], result: dict[str, Any], now: datetime) -> None:
-        content = {"result": result["result"]}
-        if result["isError"]:
-            content["exceptionType"] = "System.Exception"
-        reply = event(EventType.EVENT_RAISED, now, Name=request["id"], Input=dumps(content))
-        self._store.send(request["parent"], request["parentExecution"], now, dumps(reply))
+        self._stats.episodes += 1
+        self._stats.max_history = max(self._stats.max_history, events)
+        self._stats.replay_seconds += seconds
+        self._stats.longest_replay = max(self._stats.longest_replay, seconds)
 
 
 def _of_execution(messages: Iterable[Message], execution_id: str) -> list[Event]:
@@ -415,7 +297,7 @@ def _of_execution(messages: Iterable[Message], execution_id: str) -> list[Event]
 
 
 def _orchestration_context(instance: Instance, history: list[str]) -> str:
-    """The orchestrationTrigger binding's value. The history is joined as text: it was serialised when it was recorded."""
+    """The orchestrationTrigger binding's value. The history is joined as text: it was serialised when recorded."""
     rest = {
         "input": json.loads(instance.input),
         "instanceId": instance.id,
@@ -446,7 +328,7 @@ def _scheduling_event(scheduled: Scheduled, now: datetime, instance: Instance) -
         fields = {
             "InstanceId": scheduled.target,
             "Name": scheduled.name,
-            "Input": _entity_request(scheduled, instance),
+            "Input": entity_request(scheduled, instance),
         }
     return event(scheduled.kind, now, scheduled.sequence, **fields)
 
@@ -460,26 +342,8 @@ def _completion_event(completion: Completion, now: datetime) -> Event:
     return event(kind, now, Result=dumps(completion.output))
 
 
-def _entity_request(scheduled: Scheduled, instance: Instance) -> str:
-    return dumps(
-        {
-            "id": scheduled.request_id,
-            "op": scheduled.name,
-            "signal": scheduled.signal,
-            "input": dumps(scheduled.input),
-            "parent": instance.id,
-            "parentExecution": instance.execution_id,
-        }
-    )
-
-
 def _fire_at(scheduled: Scheduled) -> str:
     return timestamp(scheduled.fire_at) if scheduled.fire_at else ""
-
-
-def _crash_if(fault: object) -> None:
-    if isinstance(fault, CrashHost):
-        raise HostCrashed("a fault of the test")
 
 
 def _speed_up_history_parsing() -> None:

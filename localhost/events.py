@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class EpisodeFinished:
-    """One turn of an orchestration is committed. seconds: real time of the replay in the SDK; events: history length."""
+    """One turn of an orchestration is committed. seconds: real time of its replay; events: length of its history."""
 
     at: datetime
     instance_id: str

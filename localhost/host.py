@@ -13,17 +13,20 @@ from typing import Any, Self
 
 from azure.durable_functions.models.utils import http_utils
 
+from localhost.activity_runs import ActivityRuns
 from localhost.app import AppError, load_app
 from localhost.client import DurableClient
 from localhost.clock import Clock, VirtualClock
 from localhost.dispatcher import Dispatcher
-from localhost.engine import Engine, Stats
+from localhost.engine import Engine
+from localhost.entity_batches import EntityBatches
 from localhost.events import HostEvent, LogLine
-from localhost.faults import ActivityFaults, CommitHook
+from localhost.faults import ActivityFaults, CommitHook, HostCrashed
 from localhost.management import ManagementApi
 from localhost.schedule import TimerTrigger
 from localhost.server import Server
 from localhost.settings import AppSettings
+from localhost.stats import Stats
 from localhost.store import Instance, Store
 from localhost.triggers import Triggers
 from localhost.worker import Worker
@@ -63,6 +66,7 @@ class Host:
         self._settings = settings
         self._faults = faults
         self._on_commit = on_commit
+        self.stats = Stats()
         self._listeners: list[Callable[[HostEvent], None]] = []
         self._stack = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
@@ -90,12 +94,16 @@ class Host:
         options = _host_json(self._directory)
         self._store = Store(self._store_path, self._on_commit)
         self._stack.callback(self._store.close)
-        worker = Worker(self._directory, lambda: self._management.client_binding(), None if virtual else _THREADS)
+        worker = Worker(self._directory, self._client_binding, None if virtual else _THREADS)
         self._stack.callback(worker.close)
-        self._engine = Engine(app, self._store, worker, self._clock, self._tell, self._faults)
+        engine = Engine(app, self._store, worker, self._clock, self._tell, self.stats)
+        activities = ActivityRuns(app, self._store, worker, self._clock, self._tell, self.stats, self._faults)
+        entities = EntityBatches(app, self._store, worker, self._clock)
         triggers = Triggers(worker, self._clock, self._tell)
-        self._dispatcher = Dispatcher(self._store, self._engine, self._clock, triggers.run_timer, _THREADS)
-        self.client = DurableClient(app, self._store, self._engine, self._clock, self._dispatcher.wake)
+        self._dispatcher = Dispatcher(
+            self._store, engine, activities, entities, self._clock, triggers.run_timer, _THREADS
+        )
+        self.client = DurableClient(app, self._store, engine, self._clock, self._dispatcher.wake)
         self._management = ManagementApi(self.client, _hub(options), lambda: self.base_url)
         timers = [TimerTrigger(function) for function in app.of_kind("timerTrigger")]
         self._server = Server(
@@ -105,7 +113,7 @@ class Host:
         logging.getLogger().addHandler(handler)
         self._stack.callback(logging.getLogger().removeHandler, handler)
         # The SDK keeps one client session for the process; it must not outlive this event loop.
-        self._stack.push_async_callback(http_utils._close_session)
+        self._stack.push_async_callback(http_utils._close_session)  # noqa: SLF001 -- it has no public one
         await self._server.start(self._wanted_port)
         self._stack.push_async_callback(self._server.stop)
         self._dispatcher.plan(timers)
@@ -117,9 +125,7 @@ class Host:
     async def _serve(self) -> None:
         try:
             await self._dispatcher.serve()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
+        except (HostCrashed, Exception) as error:  # noqa: BLE001 -- whoever waits for the host gets it
             self._dispatcher.crash(error)
 
     async def _stop_serving(self, serving: asyncio.Task[None]) -> None:
@@ -130,11 +136,6 @@ class Host:
     def base_url(self) -> str:
         """The origin, such as http://127.0.0.1:7071, without a slash at the end."""
         return f"http://127.0.0.1:{self._server.port}"
-
-    @property
-    def stats(self) -> Stats:
-        """Counters since the start."""
-        return self._engine.stats
 
     def subscribe(self, listener: Callable[[HostEvent], None]) -> None:
         """Call `listener` with everything that happens from now on (see `localhost.events`); it must be quick."""
@@ -160,6 +161,9 @@ class Host:
         """Wait for ever, or until the host's own work fails; raises why."""
         await self._dispatcher.run_until(lambda: False, None)
 
+    def _client_binding(self) -> str:
+        return self._management.client_binding()
+
     def _tell(self, event: HostEvent) -> None:
         for listener in self._listeners:
             listener(event)
@@ -179,7 +183,7 @@ class _LogHandler(logging.Handler):
 
 @contextmanager
 def _without_sdk_advice() -> Iterator[None]:
-    """Silence two warnings of the SDK that apps cannot help; where warnings are errors they would fail orchestrations."""
+    """Silence two warnings of the SDK that apps cannot help: where warnings are errors they fail orchestrations."""
     with warnings.catch_warnings():
         # Once per process: advice to name types wherever JSON is decoded, also where the SDK itself decodes.
         warnings.filterwarnings("ignore", "azure.functions df_loads was called without", DeprecationWarning)

@@ -37,12 +37,11 @@ class ManagementApi:
 
     def client_binding(self) -> str:
         """The value of the durableClient binding: from it the SDK makes its client."""
+        start = self._public() + "/orchestrators/{functionName}[/{instanceId}]"
         return dumps(
             {
                 "taskHubName": self._hub,
-                "creationUrls": {
-                    "createNewInstancePostUri": f"{self._public()}/orchestrators/{{functionName}}[/{{instanceId}}]?{self._query()}"
-                },
+                "creationUrls": {"createNewInstancePostUri": f"{start}?{self._query()}"},
                 "managementUrls": self._urls("INSTANCEID"),
                 "baseUrl": self._public(),
                 "requiredQueryStringParameters": "code=local",

@@ -8,7 +8,7 @@ history what has been scheduled before and emits the rest. `Replay` is that seco
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 from uuid import NAMESPACE_OID, uuid5
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """Something the orchestration asked for. kind is the history event that records it; target an instance or entity id."""
+    """Something the orchestration asked for. kind: the history event that records it; target: instance or entity id."""
 
     kind: EventType
     sequence: int
@@ -108,7 +108,7 @@ class Replay:
         self._execution_id = execution_id
         self._answer = answer
         self._functions = functions
-        self._now: datetime = datetime.min
+        self._now = datetime.min.replace(tzinfo=UTC)
         self._next_sequence = 0
         self._next_action = 0
         self._finished = False

@@ -1,4 +1,4 @@
-"""HTTP routes of functions: templates such as rollouts/{id:int}/{action?} matched against a path below the route prefix."""
+"""HTTP routes of functions: templates such as rollouts/{id:int}/{action?}, matched below the route prefix."""
 
 import re
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ def _route(function: Function) -> Route:
 
 
 def _segment(function: Function, segment: str) -> tuple[str, int, bool]:
-    """The expression of one segment, its rank (literal 0, constrained 1, free 2, rest 3), and whether it may be missing."""
+    """A segment's expression, its rank (literal 0, constrained 1, free 2, rest 3), and whether it may be missing."""
     inner = re.fullmatch(r"\{(\*?)(\w+)(?::(\w+))?(\?)?\}", segment)
     if inner is None:
         if "{" in segment or "}" in segment:

@@ -1,4 +1,4 @@
-"""The HTTP side of the host on aiohttp: function routes, the Event Grid webhook, the management API and the admin calls."""
+"""The HTTP side of the host, on aiohttp: function routes, the Event Grid webhook, management and admin calls."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""App settings: local.settings.json and the caller's own, seen by the app as environment variables while the host runs."""
+"""App settings: local.settings.json and the caller's own, environment variables for the app while the host runs."""
 
 import json
 import os

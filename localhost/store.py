@@ -103,7 +103,7 @@ class Store:
     """One SQLite connection, used from one thread. Every write belongs to a `transaction`."""
 
     def __init__(self, path: str | Path, on_commit: CommitHook | None = None) -> None:
-        """path: a file, created when missing, or ":memory:". on_commit: told before and after each commit, for tests."""
+        """path: a file, created when missing, or ":memory:". on_commit: told around each commit, for tests."""
         self._path = str(path)
         self._on_commit = on_commit
         self._connection = sqlite3.connect(self._path, isolation_level=None, cached_statements=256, timeout=0.5)
@@ -320,8 +320,10 @@ class Store:
 
 
 def _instance(row: tuple[Any, ...]) -> Instance:
-    *fields, created, updated = row
-    return Instance(*fields, _EPOCH + timedelta(microseconds=created), _EPOCH + timedelta(microseconds=updated))
+    instance = Instance(*row)
+    instance.created = _EPOCH + timedelta(microseconds=row[-2])
+    instance.updated = _EPOCH + timedelta(microseconds=row[-1])
+    return instance
 
 
 def _micros(at: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Runs functions as the Python worker does: the SDK's data types in, its converters out, errors in the worker's words."""
+"""Runs functions as the Python worker does: the SDK's types in, its converters out, errors in the worker's words."""
 
 import asyncio
 import contextvars
@@ -57,9 +57,10 @@ class Worker:
             else:
                 call = functools.partial(contextvars.copy_context().run, function.handler, **arguments)
                 value = await asyncio.get_running_loop().run_in_executor(self._pool, call)
-            return _encode(function, value)
+            encoded: Datum | None = _encode(function, value)
         except Exception as error:
             raise _failure(error) from error
+        return encoded
 
     def invoke_now(self, function: Function, data: Datum) -> str:
         """Run an orchestrator or entity on this thread; its answer as JSON text. Raises FunctionFailed."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from localhost.app import AppError, load_app
-from tests.localhost.building import write_app
+from tests.localhost.building import host_of, write_app
 
 ACTIVITY = '@app.activity_trigger(input_name="x")\ndef act(x{annotation}): return 1\n'
 
@@ -19,8 +19,9 @@ ACTIVITY = '@app.activity_trigger(input_name="x")\ndef act(x{annotation}): retur
         "str | None",
         "typing.Optional[str]",
         "typing.Union[str, int]",
-    ]
-    + ["typing.Literal['a']", "collections.abc.Mapping[str, str]"],
+        "typing.Literal['a']",
+        "collections.abc.Mapping[str, str]",
+    ],
 )
 @pytest.mark.parametrize("future", [False, True])
 def test_annotations_that_are_no_class_are_refused(annotation: str, future: bool, tmp_path: Path) -> None:
@@ -44,8 +45,12 @@ def test_annotations_that_are_no_class_are_refused(annotation: str, future: bool
         ": typing.List[str]",
         ": typing.Dict[str, int]",
         ": typing.Mapping[str, int]",
-    ]
-    + [": typing.Any", ": object", ": Typed", ": Data", ": typing.Annotated[str, 'x']"],
+        ": typing.Any",
+        ": object",
+        ": Typed",
+        ": Data",
+        ": typing.Annotated[str, 'x']",
+    ],
 )
 def test_annotations_that_the_worker_takes_are_taken(annotation: str, tmp_path: Path) -> None:
     types = """
@@ -72,7 +77,7 @@ class Data:
         ),
         ('@app.activity_trigger(input_name="y")\ndef act(x): ...\n', "function 'act': parameter 'x' has no binding"),
         (
-            '@app.activity_trigger(input_name="x")\n@app.durable_client_input(client_name="client")\nasync def act(x): ...\n',
+            '@app.durable_client_input(client_name="client")\n' + ACTIVITY.format(annotation=""),
             "function 'act': binding 'client' has no parameter",
         ),
         (
@@ -104,7 +109,7 @@ def test_the_app_is_refused_as_a_whole(source: str, text: str, tmp_path: Path) -
 
 
 def test_a_directory_without_an_app_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AppError, match="function_app.py does not exist"):
+    with pytest.raises(AppError, match=r"function_app\.py does not exist"):
         load_app(tmp_path)
 
 
@@ -122,8 +127,6 @@ def test_aliases_are_durable_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("route", ["a/{b:regex(^x)}", "a/{b:strange}", "a{b}c"])
 async def test_a_route_that_the_host_cannot_read_is_refused(route: str, tmp_path: Path) -> None:
-    from tests.localhost.building import host_of
-
     source = f'@app.route(route="{route}")\ndef web(req: func.HttpRequest) -> str: ...\n'
     with pytest.raises(AppError, match="function 'web': the local host"):
         async with host_of(write_app(tmp_path, source)):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from localhost import (
@@ -171,8 +172,6 @@ async def test_a_state_file_of_something_else_is_refused(tmp_path: Path) -> None
 
 
 async def test_a_crash_during_a_request_leaves_the_client_without_an_answer(tmp_path: Path) -> None:
-    import aiohttp
-
     crash = CrashAtCommit()
     async with host_of("flow", store=tmp_path / "state.db", on_commit=crash) as host:
         crash._at, crash._moment = crash.count + 1, "before"

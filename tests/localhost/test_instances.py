@@ -1,6 +1,7 @@
 """What a client can do to instances: duplicates of a start, terminate, suspend and resume, purge."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -143,7 +144,7 @@ async def test_a_restart_runs_the_same_input_again() -> None:
         assert output(host, again) == 7.0
 
 
-async def test_changed_code_is_reported_as_non_deterministic(tmp_path) -> None:
+async def test_changed_code_is_reported_as_non_deterministic(tmp_path: Path) -> None:
     body = """
 @app.orchestration_trigger(context_name="context")
 def flow(context):

@@ -1,5 +1,6 @@
 """The HTTP side: routes, Event Grid deliveries, the management API through the SDK's own client, admin calls."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def seen() -> list[Any]:
+def seen() -> Any:
     """What the app's functions noted."""
     return sys.modules["function_app"].seen
 
@@ -187,8 +188,6 @@ async def test_the_sdks_client_signals_and_reads_entities(host: Host, http: aioh
 async def test_a_client_may_wait_for_an_orchestration_while_the_host_works(
     host: Host, http: aiohttp.ClientSession
 ) -> None:
-    import asyncio
-
     async def post() -> tuple[int, str]:
         async with http.post(f"{host.base_url}/api/wait/quick") as response:
             return response.status, await response.text()

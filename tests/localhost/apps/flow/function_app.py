@@ -135,7 +135,6 @@ def reports(context: df.DurableOrchestrationContext):
     yield context.create_timer(context.current_utc_datetime + timedelta(minutes=1))
     context.set_custom_status({"step": 2})
     yield context.create_timer(context.current_utc_datetime + timedelta(minutes=1))
-    return None
 
 
 @app.orchestration_trigger(context_name="context")
