@@ -6,6 +6,7 @@ The scarce thing on a pool of session hosts is not hosts but free session slots 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -118,6 +119,24 @@ def choose_wave(
     return wave, slots, None
 
 
+def in_plain_words(message: str) -> str:
+    """Azure's refusal for want of room, without its advice and links; quota figures as one short sentence."""
+    if (quota := _QUOTA.search(message)) is not None:
+        return (
+            f"the quota of {quota['name']} in {quota['region']} is {quota['limit']}, "
+            f"{quota['used']} are in use and {quota['needed']} more are needed"
+        )
+    return _ADVICE.split(message, maxsplit=1)[0]
+
+
+_QUOTA = re.compile(
+    r"exceeding approved (?P<name>.+?) quota\..*Location: (?P<region>\w+), Current Limit: (?P<limit>\d+), "
+    r"Current Usage: (?P<used>\d+), Additional\s+Required: (?P<needed>\d+)",
+    re.DOTALL,
+)
+_ADVICE = re.compile(r"\s+(?:Read more|Please|See https?:|Additional details)\b")
+
+
 def block(blocked: Blocked | None, code: str, message: str, now: datetime) -> Blocked:
     """The block on new hosts after one more refusal for want of room: the pauses grow from 5 to 30 minutes.
 
@@ -128,4 +147,4 @@ def block(blocked: Blocked | None, code: str, message: str, now: datetime) -> Bl
     attempts = 1 if blocked is None else blocked.attempts + 1
     pause = min(timedelta(minutes=5) * attempts, timedelta(minutes=30))
     since = now if blocked is None else blocked.since
-    return Blocked(code=code, message=message, since=since, retry_at=now + pause, attempts=attempts)
+    return Blocked(code=code, message=in_plain_words(message), since=since, retry_at=now + pause, attempts=attempts)

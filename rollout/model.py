@@ -143,6 +143,11 @@ class ImageVersion(Struct, frozen=True, omit_defaults=True):
     published_at: datetime | None = None
     regions: dict[str, RegionReplica] = {}
 
+    @property
+    def has_arrived_somewhere(self) -> bool:
+        """At least one region's copy is complete, so that VMs can be made from it there."""
+        return any(replica.state == "Completed" for replica in self.regions.values())
+
 
 class RegionReplica(Struct, frozen=True, omit_defaults=True):
     """Replication of a version into one region. `state`: Completed, Replicating, Failed, Unknown, or a newer word."""

@@ -46,6 +46,12 @@ def next_names(prefix: str, names_in_use: Iterable[str], last_number: int, count
     return tuple(_name(stem, number) for number in chosen), chosen[-1] if chosen else last_number
 
 
+def number_in(name: str) -> int | None:
+    """The number at the end of a host's name, None when it has none."""
+    digits = name.rpartition("-")[2]
+    return int(digits) if digits.isascii() and digits.isdigit() else None
+
+
 def _stem(prefix: str) -> str:
     """The prefix as it stands in front of the number, with exactly the hyphen that separates them."""
     return prefix.lower().removesuffix("-") + "-"

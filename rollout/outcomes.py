@@ -9,6 +9,7 @@ from msgspec import structs
 
 from rollout.capacity import CAPACITY_CODES, block
 from rollout.model import HostProgress, RolloutState, Stage, Vacancy
+from rollout.naming import number_in
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -114,7 +115,10 @@ def _not_told(progress: HostProgress, sessions: tuple[str, ...]) -> HostProgress
 
 
 def _no_room(state: RolloutState, host: str, progress: HostProgress, error: StepError, now: datetime) -> RolloutState:
-    """Azure refused the VM for want of quota or stock: nothing was created; the pool is owed a host of another name."""
+    """Azure refused the VM for want of quota or stock: nothing was created, and the pool is owed the host.
+
+    Its number is free again if it was the last one given out: a night without quota shall not use up thirty numbers.
+    """
     vacancy = Vacancy(
         replaces=progress.replaces,
         shape=progress.shape,
@@ -128,6 +132,7 @@ def _no_room(state: RolloutState, host: str, progress: HostProgress, error: Step
         canary=tuple(name for name in state.canary if name != host),
         owed=(*state.owed, vacancy),
         blocked=block(state.blocked, error.code, error.message, now),
+        last_number=state.last_number - (number_in(host) == state.last_number),
     )
 
 

@@ -108,7 +108,9 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
         return "NoSessionLimit", f"host pool {pool.name} has no session limit, so its free session slots are unknown"
     if turn.image is None or not definition_of(turn.target):
         return "ImageVersionGone", f"image version {short_version(turn.target)} does not exist"
-    if turn.image.provisioning in ("Failed", "Deleting"):
+    # One region's failed copy makes the whole version Failed; where its copy is complete it can be used all the same.
+    unusable = turn.image.provisioning == "Failed" and not turn.image.has_arrived_somewhere
+    if unusable or turn.image.provisioning == "Deleting":
         return "ImageVersionUnusable", (
             f"image version {short_version(turn.target)} has provisioning state {turn.image.provisioning}"
         )
@@ -229,8 +231,8 @@ def _prove_canary(turn: Turn) -> None:
     sick = [name for name in turn.canary if name in turn.sick]
     if turn.bake_until is None or sick:
         turn.bake_until = turn.now + turn.policy.canary.bake
-    if sick and turn.phase is not Phase.CANARY:
-        turn.tell(f"the canary {', '.join(sick)} is not well: it must stay good for the whole time anew")
+    if newly_sick := [name for name in sick if name not in turn.before.sick]:
+        turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")
     if turn.now >= turn.bake_until:
         turn.canary_passed = True
         turn.tell(f"the canary {', '.join(turn.canary)} has passed: the waves may begin")
@@ -322,7 +324,8 @@ def _say_where_we_are(turn: Turn) -> None:
     if turn.phase is Phase.HALTED:
         return
     new, leaving = turn.in_stage(NEW_HOST_STAGES), turn.in_stage(LEAVING_STAGES)
-    if turn.blocked is not None and not new:
+    # A probe for room (one new VM that Azure has not made yet) is still waiting for capacity.
+    if turn.blocked is not None and all(progress.stage is Stage.PROVISIONING for progress in new.values()):
         turn.say(
             Phase.WAITING_CAPACITY,
             turn.blocked.code,

@@ -131,7 +131,9 @@ def _provision_one(turn: Turn, name: str, vacancy: Vacancy, *, for_canary: bool)
     what = "the canary " if for_canary else ""
     # Hosts are counted, not paired: only one that must end like another says which one that is.
     like = f", to end like {vacancy.replaces}" if vacancy.stays_off or vacancy.stays_drained else ""
-    turn.do(_provision_step(turn, name), f"provisioning {what}{name} on {short_version(turn.target)}{where}{like}")
+    again = "trying again: " if turn.blocked is not None else ""
+    version = short_version(turn.target)
+    turn.do(_provision_step(turn, name), f"{again}provisioning {what}{name} on {version}{where}{like}")
     turn.wake(turn.now + LATER)
 
 
