@@ -30,11 +30,7 @@ Span = tuple[datetime, datetime]
 
 
 class UnreadableWindow(ValueError):
-    """A window that never opens; `key` is the part of it that is wrong, and the message says how."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
+    """A part of a window that keeps it from ever opening; the message says what is wrong with it."""
 
 
 def is_open(windows: Iterable[Window], now: datetime) -> bool:
@@ -73,9 +69,21 @@ def next_opening(windows: Iterable[Window], now: datetime) -> datetime | None:
     return None
 
 
-def check_window(window: Window) -> None:
-    """Raise UnreadableWindow when the window would never open."""
-    _read(window)
+def read_zone(name: str) -> ZoneInfo:
+    """The zone of an IANA name; raises UnreadableWindow."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        # A name that is no file of the zone database raises any of these, by platform: "Europe", "../x", a null byte.
+        raise UnreadableWindow(f"{name[:40]!r} is not an IANA time zone such as Europe/Zurich") from None
+
+
+def read_start(text: str) -> time:
+    """The time of day of "22:00"; raises UnreadableWindow."""
+    start = _START.fullmatch(text)
+    if start is None:
+        raise UnreadableWindow(f"expected a time of day such as 22:00, got {text[:40]!r}")
+    return time(int(start[1]), int(start[2]))
 
 
 # ---------------------------------------------------------------------------------------------------------- occurrences
@@ -119,27 +127,13 @@ def _readable(windows: tuple[Window, ...]) -> Iterator[_Schedule]:
     for window in windows:
         try:
             yield _read(window)
-        except UnreadableWindow:
+        except (UnreadableWindow, UnreadableRecurrence):
             continue
 
 
 @lru_cache(maxsize=1024)
 def _read(window: Window) -> _Schedule:
-    start = _START.fullmatch(window.start)
-    if start is None:
-        raise UnreadableWindow("start", f"expected a time of day such as 22:00, got {window.start[:40]!r}")
     if not timedelta(0) < window.duration <= MAX_DURATION:
-        raise UnreadableWindow("duration", "must be longer than nothing and not longer than P366D")
-    try:
-        recurrence = read_recurrence(window.recurrence)
-    except UnreadableRecurrence as error:
-        raise UnreadableWindow("recurrence", str(error)) from None
-    return _Schedule(_zone(window.zone), recurrence, time(int(start[1]), int(start[2])), window.duration)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        # A name that is no file of the zone database raises any of these, by platform: "Europe", "../x", a null byte.
-        raise UnreadableWindow("zone", f"{name[:40]!r} is not an IANA time zone such as Europe/Zurich") from None
+        raise UnreadableWindow(f"no window is open for {window.duration}")
+    recurrence, start = read_recurrence(window.recurrence), read_start(window.start)
+    return _Schedule(read_zone(window.zone), recurrence, start, window.duration)
