@@ -37,7 +37,8 @@ def test_a_message_of_another_form_is_told_as_it_is() -> None:
 
 def test_attempts_without_quota_use_up_no_names_and_are_told_once() -> None:
     pool, policy, state, now = a_pool(), a_policy(), a_state(), MORNING
-    names, story = [], []
+    names: list[str] = []
+    story: list[str] = []
     for _ in range(40):
         decision = decide(state, structs.replace(pool, observed_at=now), policy, now)
         story += decision.story
