@@ -1,0 +1,157 @@
+"""Checkers of how a rollout ends: that it does, and that the pool is as it was, on the new version."""
+
+from __future__ import annotations
+
+from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, Phase, definition_of, version_number
+from rollout.steps import Decision
+from simulator.checks.watch import Checker
+from simulator.journal import Kind
+from simulator.scene import ROLLOUT_ID
+
+_DONE = (Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS)
+
+
+class ReachesAnEnd(Checker):
+    """Once faults have stopped the rollout ends within its bound; people hold it up only where the policy waits."""
+
+    rule = "L1"
+
+    def stuck(self) -> None:
+        state = self.scene.state
+        hands = ", ".join(f"{name} {host.stage}" for name, host in state.in_hand.items())
+        self.fail(f"still {state.phase} ({state.reason}): {state.message}; in hand: {hands or 'nothing'}")
+
+
+class EveryHostIsCurrent(Checker):
+    """A rollout that has succeeded leaves no host on an older version, except those that it names."""
+
+    rule = "L1"
+
+    def ended(self, decision: Decision) -> None:
+        if decision.phase not in _DONE:
+            return
+        target = version_number(self.scene.target)
+        skipped = decision.state.skipped
+        if decision.phase is Phase.SUCCEEDED and (skipped or decision.state.quarantined):
+            self.fail("it has succeeded, and hosts were skipped or quarantined")
+        for host in self.scene.in_service():
+            image = host.machine.image_id if host.machine else ""
+            number = version_number(image)
+            current = (
+                definition_of(image) == definition_of(self.scene.target) and number and target and number >= target
+            )
+            if not current and host.name.lower() not in skipped:
+                self.fail(f"{host.name} is still on {image.rsplit('/', 1)[1]}")
+
+
+class SizeAsBefore(Checker):
+    """The pool has as many hosts as before, adjusted by what others added and removed; a halted one may lack some."""
+
+    rule = "S4"
+
+    def ended(self, decision: Decision) -> None:
+        if self.scene.pool.deleted or decision.phase is Phase.REFUSED:
+            return
+        size = self.scene.traits().size
+        most = self.scene.size + self.scene.doubtful
+        least = self.scene.size - self.scene.doubtful
+        if size > most:
+            self.fail(f"the pool has {size} hosts at the end ({decision.phase}), it should have {self.scene.size}")
+        elif size < least and not _says_short(decision):
+            self.fail(f"the pool has only {size} hosts at the end ({decision.phase}), it should have {self.scene.size}")
+
+
+class ZonesAsBefore(Checker):
+    """A rollout that has succeeded leaves every zone with as many hosts as before, give or take what others changed."""
+
+    rule = "S12"
+
+    def ended(self, decision: Decision) -> None:
+        if decision.phase not in _DONE:
+            return
+        before, now = self.scene.at_start.zones, self.scene.traits().zones
+        changed = abs(self.scene.size - self.scene.at_start.size) + self.scene.others[Kind.MACHINE_DELETING]
+        changed += len(decision.state.skipped) + len(self.scene.members) - self.scene.at_start.size
+        for zone in before.keys() | now.keys():
+            if abs(before[zone] - now[zone]) > changed:
+                self.fail(f"zone {zone or '-'} had {before[zone]} hosts and has {now[zone]}")
+
+
+class PowerStatesAsBefore(Checker):
+    """As many hosts are switched off at the end as before, give or take what others switched or removed."""
+
+    rule = "S15"
+
+    def ended(self, decision: Decision) -> None:
+        if self.scene.pool.deleted:
+            return
+        others, now = self.scene.others, self.scene.traits()
+        changed = sum(others[kind] for kind in (Kind.MACHINE_STOPPING, Kind.MACHINE_STARTING, Kind.MACHINE_DELETING))
+        short = max(0, self.scene.at_start.size - now.size)
+        before = self.scene.at_start.off
+        if not before - changed - short <= now.off <= before + changed:
+            self.fail(f"{before} hosts were switched off and {now.off} are now ({decision.phase})")
+
+
+class DrainModesAsBefore(Checker):
+    """As many hosts are in drain mode by somebody else's will as before, give or take what others changed."""
+
+    rule = "S15"
+
+    def ended(self, decision: Decision) -> None:
+        if self.scene.pool.deleted:
+            return
+        others, now = self.scene.others, self.scene.traits()
+        changed = sum(others[kind] for kind in (Kind.HOST_DRAINED, Kind.HOST_UNDRAINED, Kind.MACHINE_DELETING))
+        short = max(0, self.scene.at_start.size - now.size)
+        before = self.scene.at_start.drained
+        if not before - changed - short <= now.drained <= before + changed:
+            self.fail(
+                f"{before} hosts were drained by somebody and {now.drained} are in drain mode now ({decision.phase})"
+            )
+
+
+class NothingLeftMarked(Checker):
+    """No host is left tagged, excluded from autoscale or drained by the rollout, quarantined ones that it names aside."""
+
+    rule = "S15"
+
+    def ended(self, decision: Decision) -> None:
+        if self.scene.pool.deleted:
+            return
+        exclusion = self.scene.policy.scaling_exclusion_tag
+        quarantined = decision.state.quarantined
+        for machine in self.scene.machines():
+            name = machine.name.lower()
+            if machine.tags.get(ROLLOUT_TAG) == ROLLOUT_ID:
+                self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
+            elif QUARANTINE_TAG in machine.tags and name not in quarantined:
+                self.fail(f"{name} is quarantined, and the rollout does not say so ({decision.phase})")
+            elif machine.tags.get(exclusion) == ROLLOUT_ID and name not in quarantined:
+                self.fail(f"{name} is still excluded from autoscale by the rollout ({decision.phase})")
+
+
+class NothingLeftBehind(Checker):
+    """No interface, disk, unregistered VM or empty registration of the rollout's making is left."""
+
+    rule = "S12"
+
+    def ended(self, decision: Decision) -> None:
+        if self.scene.pool.deleted:
+            return
+        for orphan in self.scene.estate.orphans():
+            self.fail(f"{orphan.name} is left without its machine ({decision.phase})")
+        registered = {host.machine_id.lower() for host in self.scene.pool.hosts.values()}
+        for machine in self.scene.machines():
+            made_by_us = machine.id.lower() in self.scene.created
+            if made_by_us and machine.id.lower() not in registered and machine.name not in decision.state.quarantined:
+                self.fail(f"the VM {machine.name} is left, and it is no session host ({decision.phase})")
+        deleted_by_others = self.scene.others[Kind.MACHINE_DELETING]
+        ghosts = [host.name for host in self.scene.pool.hosts.values() if host.machine is None]
+        if len(ghosts) > deleted_by_others:
+            self.fail(f"{', '.join(ghosts)} are registered without a VM ({decision.phase})")
+
+
+def _says_short(decision: Decision) -> bool:
+    """A halted rollout may end short of hosts, as it must not make more, when its message says so."""
+    return decision.phase is Phase.HALTED and "short of its size" in decision.state.message
