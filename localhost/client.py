@@ -11,12 +11,16 @@ from localhost.app import App
 from localhost.clock import Clock
 from localhost.engine import Engine
 from localhost.entity_batches import signal_request
-from localhost.history import EventType, dumps, event
+from localhost.history import EventType, dumps, event, is_valid_instance_id
 from localhost.store import Instance, Store
 
 
 class UnknownOrchestrator(Exception):
     """The app has no orchestrator of that name."""
+
+
+class InvalidInstanceId(Exception):
+    """Azure takes no ids with such characters."""
 
 
 class AlreadyRunning(Exception):
@@ -64,8 +68,13 @@ class DurableClient:
     def start(self, name: str, instance_id: str | None, raw_input: str, version: str = "") -> str:
         """Start an orchestration; its id. raw_input: the JSON text of the request's body.
 
-        Raises UnknownOrchestrator, and AlreadyRunning for an id in use; the id of an ended instance is used again.
+        Raises UnknownOrchestrator, InvalidInstanceId, and AlreadyRunning for an id in use; that of an ended instance
+        is used again.
         """
+        if instance_id is not None and not is_valid_instance_id(instance_id):
+            raise InvalidInstanceId(
+                f"Instance ids must not begin with @ nor contain / \\ # ? or control characters: {instance_id!r}"
+            )
         function = self._app.orchestrator(name)
         if function is None:
             raise UnknownOrchestrator(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -115,14 +115,15 @@ class Dispatcher:
             if self._requests:
                 await self._wake.wait()
                 continue
-            calls, messages = self._clock.next_call(), self._store.next_due(self._clock.now())
+            now = self._clock.now()
+            calls, messages = self._clock.next_call(), self._store.next_due(now)
             if done is None and calls is None and messages is None:
                 return True
             due = _earliest(calls, messages, *(planned.schedule.next for planned in self._planned))
-            if due is None:
+            if limit is not None and now >= limit and (due is None or due > limit):
                 return False
-            if limit is not None and due > limit:
-                await self._clock.sleep_until(limit, self._wake)
+            due = _earliest(due, limit)
+            if due is None:
                 return False
             await self._clock.sleep_until(due, self._wake)
 
@@ -200,7 +201,9 @@ class Dispatcher:
                 return True
             if limit is not None and now >= limit:
                 return False
-            await self._clock.sleep_until(limit, self._progress)
+            # What `done` looks at may change without the host's doing, hence twice a second.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._clock.sleep_until(limit, self._progress), 0.5)
 
     def _is_idle(self, now: datetime) -> bool:
         return not (self._tasks or self._requests or self._store.next_target(now) or self._store.next_due(now))

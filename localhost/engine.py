@@ -18,6 +18,7 @@ from localhost.stats import Stats
 from localhost.store import Instance, Message, Store
 from localhost.worker import Datum, FunctionFailed, Worker
 
+_MOST_CUSTOM_STATUS = 8 * 1024  # characters: Azure Storage takes 16 KB of UTF-16
 _ERROR_LABEL = "\n\n$OutOfProcData$:"
 
 
@@ -186,6 +187,10 @@ class Engine:
         except ValueError as error:
             raise OrchestrationError(f"Orchestrator function '{instance.name}' failed: {error}") from error
         # Schema 3 answers with exactly one inner list; an orchestrator that yields nothing may leave it empty.
+        if len(dumps(state.get("customStatus"))) > _MOST_CUSTOM_STATUS:
+            raise OrchestrationError(
+                f"Orchestrator function '{instance.name}' failed: the custom status is larger than 16 KB of UTF-16 text"
+            )
         actions = [action for group in state["actions"] for action in group]
         return Answer(actions, state["isDone"], state.get("output"), state.get("error"), state.get("customStatus"))
 

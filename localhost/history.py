@@ -1,6 +1,7 @@
 """Durable history events as JSON objects: their numbers, their constructors and the time format of the wire."""
 
 import json
+import re
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
@@ -51,6 +52,11 @@ def execution_started(
         OrchestrationInstance={"InstanceId": instance_id, "ExecutionId": execution_id},
         ParentInstance=parent,
     )
+
+
+def is_valid_instance_id(instance_id: str) -> bool:
+    """Whether Azure takes it: not empty, no @ in front, no / \\ # ? and no control characters."""
+    return re.fullmatch(r"(?!@)[^/\\#?\x00-\x1f\x7f-\x9f]+", instance_id) is not None
 
 
 def timestamp(at: datetime) -> str:

@@ -8,7 +8,15 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from localhost.client import AlreadyRunning, DurableClient, Filter, Gone, NotFound, UnknownOrchestrator
+from localhost.client import (
+    AlreadyRunning,
+    DurableClient,
+    Filter,
+    Gone,
+    InvalidInstanceId,
+    NotFound,
+    UnknownOrchestrator,
+)
 from localhost.history import EventType, dumps, moment
 from localhost.store import Instance
 
@@ -78,7 +86,7 @@ class ManagementApi:
                 "null" if raw is None else raw,
                 request.query.get("version", ""),
             )
-        except UnknownOrchestrator as error:
+        except (UnknownOrchestrator, InvalidInstanceId) as error:
             # Both spellings: older extensions answer with ExceptionMessage, which the SDK reads, newer with Message.
             return web.json_response({"Message": str(error), "ExceptionMessage": str(error)}, status=400)
         except AlreadyRunning as error:

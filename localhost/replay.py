@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 from uuid import NAMESPACE_OID, uuid5
 
-from localhost.history import Event, EventType, moment
+from localhost.history import Event, EventType, is_valid_instance_id, moment
 
 
 class ActionType(IntEnum):
@@ -258,13 +258,16 @@ class Replay:
         if not self._functions.has_orchestrator(name):
             raise self._no_such_function(name, "an orchestrator")
         sequence = self._take_sequence()
+        target = action.get("instanceId") or f"{self._execution_id}:{sequence}"
+        if not is_valid_instance_id(target):
+            raise OrchestrationError(f"Orchestrator function '{self._name}' failed: invalid instance id {target!r}")
         return self._schedule(
             Scheduled(
                 EventType.SUB_ORCHESTRATION_CREATED,
                 sequence,
                 name,
                 action["input"],
-                target=action.get("instanceId") or f"{self._execution_id}:{sequence}",
+                target=target,
                 version=action.get("version") or "",
             )
         )

@@ -10,6 +10,7 @@ from localhost import ActivityFinished, EpisodeFinished, InstanceFinished, LogLi
 from tests.localhost.building import (
     MONDAY,
     clock_at,
+    failure,
     host_of,
     instance,
     outcome_of,
@@ -134,6 +135,15 @@ async def test_custom_status_is_what_the_latest_episode_set_and_vanishes_when_it
         assert instance(host).status == "Completed"
 
 
+async def test_a_custom_status_beyond_azures_limit_fails_the_orchestration() -> None:
+    async with host_of("flow") as host:
+        start(host, "talkative", 8_000, "short")
+        start(host, "talkative", 9_000, "long")
+        await host.run_until()
+        assert status(host, "short") == "Completed"
+        assert "larger than 16 KB" in failure(host, "long")
+
+
 async def test_ids_and_times_are_the_same_on_every_replay() -> None:
     async with host_of("flow") as first, host_of("flow") as second:
         once, again = await outcome_of(first, "names_things"), await outcome_of(second, "names_things")
@@ -187,6 +197,27 @@ async def test_a_pacing_hook_sees_every_step_of_time() -> None:
     async with host_of("flow", clock) as host:
         await outcome_of(host, "sleeper", 60)
     assert steps == [(MONDAY, MONDAY + timedelta(seconds=60))]
+
+
+async def test_time_moves_to_the_limit_even_when_nothing_happens() -> None:
+    clock = clock_at()
+    async with host_of("flow", clock) as host:
+        assert await host.run_until(lambda: False, limit=timedelta(hours=1)) is False
+        assert clock.now() == MONDAY + timedelta(hours=1)
+
+
+async def test_a_request_during_a_paced_step_does_not_end_the_run_early() -> None:
+    clock, interruptions = clock_at(), [True]
+
+    async def interrupt(begin: object, end: object) -> None:
+        if interruptions and interruptions.pop():
+            start(host, "returns_at_once", None, "other")
+
+    clock.before_advance = interrupt
+    async with host_of("flow", clock) as host:
+        await host.run_until(lambda: False, limit=timedelta(hours=1))
+        assert clock.now() == MONDAY + timedelta(hours=1)
+        assert status(host, "other") == "Completed"
 
 
 async def test_run_until_gives_up_at_its_limit_and_when_nothing_can_happen() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localhost.client import AlreadyRunning, Filter, Gone, NotFound, UnknownOrchestrator
+from localhost.client import AlreadyRunning, Filter, Gone, InvalidInstanceId, NotFound, UnknownOrchestrator
 from tests.localhost.building import (
     MONDAY,
     clock_at,
@@ -44,6 +44,13 @@ async def test_an_unknown_orchestrator_is_refused() -> None:
     async with host_of("flow") as host:
         with pytest.raises(UnknownOrchestrator, match="nobody"):
             start(host, "nobody")
+
+
+@pytest.mark.parametrize("instance_id", ["@counter@c", "a/b", "a\\b", "a#b", "a?b", "a\nb", ""])
+async def test_an_id_that_azure_does_not_take_is_refused(instance_id: str) -> None:
+    async with host_of("flow") as host:
+        with pytest.raises(InvalidInstanceId):
+            start(host, "sleeper", 1, instance_id)
 
 
 async def test_orchestrators_are_found_without_regard_to_case() -> None:

@@ -138,6 +138,13 @@ def reports(context: df.DurableOrchestrationContext):
 
 
 @app.orchestration_trigger(context_name="context")
+def talkative(context: df.DurableOrchestrationContext):
+    """Sets a custom status of as many characters as the input says."""
+    context.set_custom_status("x" * context.get_input())
+    yield context.create_timer(context.current_utc_datetime)
+
+
+@app.orchestration_trigger(context_name="context")
 def replay_flags(context: df.DurableOrchestrationContext):
     """Whether it is replaying before, between and after two activities, as the last episode sees it."""
     flags = [context.is_replaying]
