@@ -84,8 +84,10 @@ def decide_unreadable(state: RolloutState, error: StepError, now: datetime) -> D
     unreadable = state.unreadable + 1
     message = f"the host pool cannot be read ({error.code}): {error.message}"
     story = (message,) if unreadable == 1 else ()
+    # Why a rollout halted is said once, in the turn in which it does: it must not be lost.
+    kept = state.message if state.phase is Phase.HALTED else message
     return Decision(
-        state=structs.replace(state, unreadable=unreadable, message=message),
+        state=structs.replace(state, unreadable=unreadable, message=kept),
         story=story,
         wake_at=now + retry_pause(unreadable, error),
     )

@@ -223,6 +223,7 @@ class Turn:
         same = (self.phase, self.reason) == (self.before.phase, self.before.reason)
         if not same and not any(self.message in sentence for sentence in self.story):
             self.tell(f"{self.phase}: {self.message}")
+        shapes = self._keep_needed_shapes()
         state = structs.replace(
             self.before,
             phase=self.phase,
@@ -244,8 +245,9 @@ class Turn:
             sick=self.sick,
             unhealthy_at_start=self.unhealthy_at_start,
             last_number=self.last_number,
-            shapes=tuple(self.shapes),
+            shapes=shapes,
             blocked=self.blocked,
+            unreadable=0,
         )
         return Decision(
             state=state,
@@ -254,3 +256,14 @@ class Turn:
             wake_at=None if done else min([*self._wakes, self.now + IDLE]),
             done=done,
         )
+
+    def _keep_needed_shapes(self) -> tuple[HostShape, ...]:
+        """The shapes that a host in hand or owed still needs, renumbered; one at least, so that a host can be made.
+
+        Without this, a pool whose hosts all differ (in a tag, say) would be remembered whole in the end.
+        """
+        needed = sorted({progress.shape for progress in self.in_hand.values()} | {one.shape for one in self.owed}) or [0]
+        place = {shape: index for index, shape in enumerate(needed)}
+        self.in_hand = {n: structs.replace(p, shape=place[p.shape]) for n, p in self.in_hand.items()}
+        self.owed = [structs.replace(vacancy, shape=place[vacancy.shape]) for vacancy in self.owed]
+        return tuple(self.shapes[shape] for shape in needed if shape < len(self.shapes))
