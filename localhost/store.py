@@ -166,7 +166,8 @@ class Store:
     def instances(self, prefix: str = "") -> list[Instance]:
         """Every instance whose id starts with prefix, in the order of creation."""
         rows = self._connection.execute(
-            "SELECT * FROM instances WHERE substr(id, 1, length(?1)) = ?1 ORDER BY created, id", (prefix,)
+            "SELECT * FROM instances WHERE substr(id, 1, length(:prefix)) = :prefix ORDER BY created, id",
+            {"prefix": prefix},
         )
         return [_instance(row) for row in rows]
 
@@ -252,9 +253,9 @@ class Store:
     def next_due(self, after: datetime) -> datetime | None:
         """When the next message or activity becomes visible after that moment, or None."""
         row = self._connection.execute(
-            "SELECT min(due) FROM (SELECT min(due) AS due FROM messages WHERE due > ?1"
-            " UNION ALL SELECT min(due) FROM work WHERE due > ?1)",
-            (_micros(after),),
+            "SELECT min(due) FROM (SELECT min(due) AS due FROM messages WHERE due > :after"
+            " UNION ALL SELECT min(due) FROM work WHERE due > :after)",
+            {"after": _micros(after)},
         ).fetchone()
         return _moment(row[0])
 
