@@ -1,6 +1,6 @@
 """A local Azure Functions host for the Python v2 model with Durable Functions, without the .NET runtime."""
 
-from localhost.clock import Clock, RealClock, ScaledClock, VirtualClock
+from localhost.clock import Clock, RealClock, ScaledClock, VirtualClock, pace
 from localhost.events import ActivityFinished, EpisodeFinished, FunctionFinished, InstanceFinished, LogLine
 from localhost.faults import ActivityCall, CrashHost, DelayResult, DropResult, HostCrashed, RunTwice
 from localhost.host import Host
@@ -22,4 +22,5 @@ __all__ = [
     "RunTwice",
     "ScaledClock",
     "VirtualClock",
+    "pace",
 ]

@@ -3,8 +3,10 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -119,6 +121,38 @@ async def test_a_result_may_come_twice_be_lost_or_come_late(
         assert await outcome_of(host, "fan_out", [7]) == [14]
         assert sys.modules["function_app"].runs == [7] * runs
         assert clock.now() == MONDAY + ends_after
+
+
+class RandomFaults:
+    """Seeded trouble around activities: crashes, duplicates, losses and delays, until there has been enough of it."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        self._left = 8
+
+    def __call__(self, moment: str, call: ActivityCall) -> Fault | None:
+        if not self._left or self._random.random() < 0.4:
+            return None
+        self._left -= 1
+        if moment == "before":
+            return self._random.choice([CrashHost(), RunTwice()])
+        return self._random.choice([CrashHost(), DropResult(), DelayResult(timedelta(minutes=7))])
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_mixture_of_faults_changes_the_result(seed: int, tmp_path: Path) -> None:
+    clock, faults = clock_at(), RandomFaults(seed)
+    wanted = {"fan_out": ([1, 2, 3], [2, 4, 6]), "one_after_the_other": (4, 12), "nested": (None, [True, [2, 4]])}
+    for _ in range(10):
+        with suppress(HostCrashed):
+            async with host_of("flow", clock, tmp_path / "state.db", faults=faults) as host:
+                for name, (given, _expected) in wanted.items():
+                    if not host.instances(name):
+                        start(host, name, given, name)
+                await host.run_until()
+                assert {name: output(host, name) for name in wanted} == {n: each[1] for n, each in wanted.items()}
+                return
+    raise AssertionError("more crashes than faults")
 
 
 async def test_a_timer_that_came_due_while_the_host_was_down_fires_at_the_restart(tmp_path: Path) -> None:
