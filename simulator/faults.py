@@ -109,7 +109,7 @@ class Faults:
         if isinstance(scripted, AzureError):
             self._strike(Site.THROTTLED if scripted.status == 429 else Site.SERVER_ERROR, path)
             raise scripted
-        if not self._probability and scripted is None:
+        if not self._probability and not self._scripted and scripted is None:
             return act()
         if scripted is Site.THROTTLED or self.fires(Site.THROTTLED, path):
             raise self._throttled(method, path, scripted)
