@@ -220,7 +220,7 @@ def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
 
 
 def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    if host is None or not host.vm_id or _is_restored(turn, progress, host):
+    if host is None or not host.vm_id or _is_restored(progress, host):
         turn.drop(name)
     elif turn.is_due(progress):
         turn.wake(turn.now + SOON)
@@ -231,5 +231,5 @@ def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
             turn.redo(StopDraining(host=name, vm_id=host.vm_id, registration=host.registration, reason=reason))
 
 
-def _is_restored(turn: Turn, progress: HostProgress, host: SessionHost) -> bool:
-    return not host.is_held_by(turn.rollout_id) and (progress.stays_drained or host.allows_new_sessions)
+def _is_restored(progress: HostProgress, host: SessionHost) -> bool:
+    return not host.is_tagged and (progress.stays_drained or host.allows_new_sessions)

@@ -30,10 +30,8 @@ def next_names(prefix: str, names_in_use: Iterable[str], last_number: int, count
     Raises NamesExhausted when fewer than `count` numbers are free.
     """
     stem = _stem(prefix)
-    digits = MAX_NAME_LENGTH - len(stem)
-    highest_possible = 10**digits - 1 if digits >= MIN_DIGITS else 0
-    taken = {name.lower().split(".")[0] for name in names_in_use}
-    numbers = {int(name[len(stem) :]) for name in taken if _is_numbered(name, stem)} - {0}
+    highest_possible = _highest_possible(stem)
+    numbers = _numbers(stem, names_in_use)
     if count > max(0, highest_possible - len(numbers)):
         raise NamesExhausted(
             f"{count} new host names are needed and {max(0, highest_possible - len(numbers))} are free: a name is "
@@ -46,6 +44,15 @@ def next_names(prefix: str, names_in_use: Iterable[str], last_number: int, count
     return tuple(_name(stem, number) for number in chosen), chosen[-1] if chosen else last_number
 
 
+def latest_number(prefix: str, names_in_use: Iterable[str], last_number: int) -> int:
+    """The number that the next name follows: of a name in use, or `last_number`; 0 when there is neither.
+
+    Remember it while a host exists: once that has been removed, nothing but its stale Entra device knows the number.
+    """
+    stem = _stem(prefix)
+    return _latest(_numbers(stem, names_in_use), last_number, _highest_possible(stem))
+
+
 def number_in(name: str) -> int | None:
     """The number at the end of a host's name, None when it has none."""
     digits = name.rpartition("-")[2]
@@ -55,6 +62,16 @@ def number_in(name: str) -> int | None:
 def _stem(prefix: str) -> str:
     """The prefix as it stands in front of the number, with exactly the hyphen that separates them."""
     return prefix.lower().removesuffix("-") + "-"
+
+
+def _highest_possible(stem: str) -> int:
+    digits = MAX_NAME_LENGTH - len(stem)
+    return 10**digits - 1 if digits >= MIN_DIGITS else 0
+
+
+def _numbers(stem: str, names_in_use: Iterable[str]) -> set[int]:
+    taken = {name.lower().split(".")[0] for name in names_in_use}
+    return {int(name[len(stem) :]) for name in taken if _is_numbered(name, stem)} - {0}
 
 
 def _is_numbered(name: str, stem: str) -> bool:

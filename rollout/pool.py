@@ -14,6 +14,7 @@ from rollout.health import judge_host, judge_pool, lasting, sick_since
 from rollout.leaving import advance_leaving_hosts, give_back_all, give_back_while_short, start_wave
 from rollout.model import (
     QUARANTINE_TAG,
+    HostProgress,
     Phase,
     PoolSnapshot,
     RolloutState,
@@ -22,10 +23,11 @@ from rollout.model import (
     definition_of,
     short_version,
 )
+from rollout.naming import latest_number
 from rollout.outcomes import record, retry_pause
 from rollout.policy import PoolPolicy
 from rollout.replacing import advance_new_hosts, is_marked, keep_quarantined_hosts_marked, provision
-from rollout.steps import Decision, RemoveHost, StepError, StopDraining
+from rollout.steps import Decision, StepError
 from rollout.turn import HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
 
@@ -55,6 +57,7 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
             return turn.decision(done=True)
         _begin(turn)
     _notice_what_others_did(turn)
+    _take_strays_in_hand(turn)
     _watch_health(turn)
     advance_new_hosts(turn)
     if turn.phase is Phase.HALTED:
@@ -63,7 +66,6 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
         return _wind_down_superseded(turn)
     advance_leaving_hosts(turn)
     give_back_while_short(turn)
-    _clean_up_strays(turn)
     if not turn.outdated and not turn.in_hand and not turn.owed:
         return _finish(turn)
     _start_more(turn)
@@ -125,12 +127,11 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
 
 
 def _begin(turn: Turn) -> None:
-    """Count the pool, remember how it was, and give back what a rollout that no longer runs has left drained."""
+    """Count the pool and remember how it was."""
     turn.desired = len(turn.settled)
     turn.before = structs.replace(turn.before, settled=len(turn.settled))
     for host in turn.settled:
-        if host.zone:
-            turn.zones[host.zone] = turn.zones.get(host.zone, 0) + 1
+        turn.zones[host.zone] = turn.zones.get(host.zone, 0) + 1
         if not host.is_powered_off and not judge_host(host, turn.policy.health, turn.now, in_service=True).good:
             turn.unhealthy_at_start += 1
     how = "in place" if turn.policy.strategy == "in_place" else f"with up to {count_of(turn.surge, 'extra host')}"
@@ -147,6 +148,7 @@ def _notice_what_others_did(turn: Turn) -> None:
         if not host.vm_id and host.name not in turn.in_hand and host.name not in turn.skipped:
             turn.skipped[host.name] = HOST_GONE
             turn.tell(f"{host.name} is still registered but its VM is gone; it is left alone")
+    turn.last_number = latest_number(turn.policy.session_host.name_prefix, turn.names_in_use, turn.last_number)
     change = len(turn.settled) - turn.before.settled
     if change:
         turn.desired += change
@@ -166,25 +168,21 @@ def _watch_health(turn: Turn) -> None:
         turn.halt(verdict.code, verdict.why)
 
 
-def _clean_up_strays(turn: Turn) -> None:
-    """Give back or take away hosts that carry a rollout's tag but are in nobody's hands.
+def _take_strays_in_hand(turn: Turn) -> None:
+    """Take in hand, to give back or to take away, hosts that carry a rollout's tag but are in nobody's hands.
 
     They are left over when a run was terminated between two turns, or when an answer was lost for so long that the
-    rollout had given up on the host. A rollout holds its pool's lease, so a registered host with another rollout's tag
-    belongs to nobody; a VM that has not registered may belong to another pool's rollout and is left alone.
+    rollout had given up on the host. A rollout holds its pool's lease, and the snapshot shows unregistered VMs of this
+    pool's rollouts only, so such a host belongs to nobody, whichever rollout its tag names.
     """
     for host in turn.hosts.values():
         if not host.is_tagged or not host.vm_id or QUARANTINE_TAG in host.tags:
             continue
         if host.name in turn.in_hand or host.name in turn.quarantined:
             continue
-        turn.wake(turn.now + SOON)
-        if host.registration:
-            reason = f"{host.name} was left drained by a rollout that no longer holds it"
-            turn.do(StopDraining(host=host.name, vm_id=host.vm_id, registration=host.registration, reason=reason))
-        elif host.is_held_by(turn.rollout_id):
-            reason = f"{host.name} was left unfinished when its answers were lost"
-            turn.do(RemoveHost(host=host.name, vm_id=host.vm_id, registration="", reason=reason))
+        stage = Stage.GIVING_BACK if host.registration else Stage.DISCARDING
+        turn.put(host.name, HostProgress(stage=stage, since=turn.now))
+        turn.tell(f"{host.name} was left {'drained' if host.registration else 'unfinished'} by a run that has ended")
 
 
 # ----------------------------------------------------------------------------------------------------- starting work
@@ -267,7 +265,6 @@ def _wind_down_after_halt(turn: Turn) -> Decision:
     """Give back what is drained and keep unproven hosts, drained, for investigation; then end as Halted."""
     give_back_all(turn, "the rollout is halted")
     advance_leaving_hosts(turn)
-    _clean_up_strays(turn)
     for name in turn.in_stage(NEW_HOST_STAGES):
         _set_aside(turn, name)
     keep_quarantined_hosts_marked(turn)
@@ -299,7 +296,6 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     newer = short_version(turn.before.superseded_by)
     give_back_all(turn, f"version {newer} takes over")
     advance_leaving_hosts(turn)
-    _clean_up_strays(turn)
     if turn.owed:
         provision(turn, limit=len(turn.owed))
     keep_quarantined_hosts_marked(turn)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.naming import MAX_NAME_LENGTH, NamesExhausted, next_names
+from rollout.naming import MAX_NAME_LENGTH, NamesExhausted, latest_number, next_names
 
 LONGEST = "avd-weu-prd"  # 11 characters: leaves exactly three digits
 
@@ -17,6 +17,13 @@ def test_the_first_host_of_an_empty_pool_is_number_one() -> None:
 
 def test_numbers_follow_the_highest_in_use() -> None:
     assert next_names("avd", ["avd-003", "avd-011"], 0, 2) == (("avd-012", "avd-013"), 13)
+
+
+def test_the_latest_number_outlives_the_host_that_bore_it() -> None:
+    seen = latest_number("avd", ["avd-003", "avd-011"], 0)
+
+    assert (seen, latest_number("avd", ["avd-003"], seen)) == (11, 11)
+    assert next_names("avd", ["avd-003"], seen, 1) == (("avd-012",), 12)
 
 
 def test_gaps_are_not_filled_because_a_stale_device_of_that_name_blocks_joining() -> None:
