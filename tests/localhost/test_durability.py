@@ -134,9 +134,9 @@ class RandomFaults:
         if not self._left or self._random.random() < 0.4:
             return None
         self._left -= 1
-        if moment == "before":
-            return self._random.choice([CrashHost(), RunTwice()])
-        return self._random.choice([CrashHost(), DropResult(), DelayResult(timedelta(minutes=7))])
+        before: list[Fault] = [CrashHost(), RunTwice()]
+        after: list[Fault] = [CrashHost(), DropResult(), DelayResult(timedelta(minutes=7))]
+        return self._random.choice(before if moment == "before" else after)
 
 
 @pytest.mark.parametrize("seed", range(20))
