@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
-ResourceId = Annotated[str, Meta(pattern=r"^/subscriptions/[^/]+/")]
+ResourceId = Annotated[str, Meta(pattern=r"^/[^/]+/[^/]+/")]  # in any case; the types are checked in policy_shapes.py
 
 
 def hours(count: float) -> timedelta:
@@ -127,12 +127,17 @@ class ReplicationPolicy(_Model, frozen=True):
 
 
 class ImagePolicy(_Model, frozen=True):
-    """A gallery image definition whose new versions are rolled out."""
+    """A gallery image definition whose new versions are rolled out.
+
+    `include_excluded` also rolls out versions that are excluded from latest. The regular sweep starts a version whose
+    event was lost if it was published at most `sweep_lookback` ago.
+    """
 
     name: str
     definition_id: ResourceId
     include_excluded: bool = False
     replication: ReplicationPolicy = ReplicationPolicy()
+    sweep_lookback: timedelta = timedelta(days=3)
 
 
 class PoolPolicy(_Model, frozen=True):

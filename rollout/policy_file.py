@@ -1,0 +1,162 @@
+"""Reads `goldroll.yaml` into a Policy, or says everything that is wrong with it and where.
+
+`defaults` holds any keys of a host pool; each pool's own keys win over them, key by key. Lists, and a `join` of another
+type, replace the default as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from rollout.policy import ImagePolicy, Policy, PoolPolicy
+from rollout.policy_check import Check, unknown_key
+from rollout.policy_rules import conflicts_of
+from rollout.policy_tree import Entry, PolicyError, Problem, meant, read_tree, shorten
+
+__all__ = ["PolicyError", "Problem", "read_policy"]
+
+MAX_WINDOWS = 50
+"""Windows of one pool. More is a mistake, and looking through them takes time at every turn of a rollout."""
+
+MAX_HOST_POOLS = 1000
+
+
+def read_policy(text: str) -> Policy:
+    """The policy of a file's text, defaults merged into each pool; raises PolicyError with every problem, nothing else.
+
+    Paths in problems are the file's own: what came from `defaults` is reported there. Values are compared with each
+    other where they are right by themselves.
+    """
+    tree, problems = read_tree(text)
+    check = Check()
+    for problem in problems:
+        check.report_at(problem.path, problem.line, problem.message)
+    images, pools = _sections(tree, check)
+    _check_pools(pools, check)
+    _check_between(images, pools, check)
+    if check.problems:
+        raise PolicyError(tuple(sorted(check.problems, key=lambda problem: problem.line)))
+    return msgspec.convert(
+        {"images": [image.plain() for image in images], "host_pools": [pool.plain() for pool in pools]}, Policy
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ sections
+
+
+def _sections(tree: Entry, check: Check) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """The images and the host pools with the defaults in them; their keys and types are checked."""
+    if not isinstance(tree.data, dict):
+        check.report(tree, "must hold the keys images, host_pools and, if wanted, defaults")
+        return (), ()
+    for key, entry in tree.data.items():
+        if key not in ("defaults", "images", "host_pools"):
+            check.report(entry, unknown_key(key, ["defaults", "images", "host_pools"]))
+    images = _list_of(tree, "images", check)
+    for image in images:
+        check.compare(image, ImagePolicy)
+    defaults = tree.data.get("defaults")
+    if defaults is not None:
+        check.compare(defaults, PoolPolicy, partial=True)
+    own = _list_of(tree, "host_pools", check)
+    pools = tuple(_with_defaults(defaults, pool) for pool in own) if defaults else own
+    for pool in pools:
+        check.compare(pool, PoolPolicy)
+    return images, pools
+
+
+def _list_of(tree: Entry, key: str, check: Check) -> tuple[Entry, ...]:
+    entry = tree.find(key)
+    if entry is None:
+        check.report_at(key, 0, "is missing")
+    elif not isinstance(entry.data, tuple) or not entry.data:
+        check.report(entry, f"expected a list with at least one of the {key.replace('_', ' ')}")
+    elif len(entry.data) > MAX_HOST_POOLS:
+        check.report(entry, f"has {len(entry.data)} elements; at most {MAX_HOST_POOLS} are read")
+    else:
+        return entry.data
+    return ()
+
+
+def _with_defaults(default: Entry, own: Entry, key: str = "") -> Entry:
+    """The entry with what it does not say taken from the default; each value keeps its place in the file."""
+    if not isinstance(default.data, dict) or not isinstance(own.data, dict):
+        return own
+    if key == "join" and "type" in own.data and own.data["type"].data != _type_of(default):
+        return own
+    merged = dict(own.data)
+    for name, entry in default.data.items():
+        merged[name] = _with_defaults(entry, own.data[name], name) if name in own.data else entry
+    return Entry(merged, own.path, own.line)
+
+
+def _type_of(join: Entry) -> object:
+    entry = join.find("type")
+    return entry.data if entry else None
+
+
+# --------------------------------------------------------------------------------------------------- between the values
+
+
+def _check_pools(pools: tuple[Entry, ...], check: Check) -> None:
+    """Conflicts within each pool, between values that have no problem of their own."""
+    broken = check.broken
+    for pool in pools:
+        windows = pool.find("windows")
+        if windows is not None and isinstance(windows.data, tuple) and len(windows.data) > MAX_WINDOWS:
+            check.report(windows, f"has {len(windows.data)} elements; at most {MAX_WINDOWS} are read")
+            continue
+        try:
+            policy = msgspec.convert(pool.plain(broken), PoolPolicy)
+        except msgspec.ValidationError:
+            continue  # something required is missing or wrong, which has been reported
+        for key, others, message in conflicts_of(policy):
+            entries = [entry for name in (key, *others) if (entry := pool.find(name))]
+            if not any(entry.holds_any_of(broken) for entry in entries):
+                _report_conflict(pool, key, entries, message, check)
+
+
+def _report_conflict(pool: Entry, key: str, entries: list[Entry], message: str, check: Check) -> None:
+    """At the key itself; where the file does not say it, at the pool that has the default."""
+    if entry := pool.find(key):
+        check.report(entry, message)
+    else:
+        check.report_at(f"{pool.path}.{key}", entries[0].line if entries else pool.line, message)
+
+
+def _check_between(images: tuple[Entry, ...], pools: tuple[Entry, ...], check: Check) -> None:
+    """What must differ between images and between pools, and that every pool's image is there."""
+    _check_distinct(images, "name", "two images need two names", check)
+    _check_distinct(images, "definition_id", "an image definition is rolled out once", check)
+    _check_distinct(pools, "name", "two host pools need two names", check)
+    _check_distinct(pools, "host_pool_id", "a host pool is rolled once", check)
+    _check_distinct(
+        pools,
+        "session_host.name_prefix",
+        "two rollouts at once could give two hosts one name",
+        check,
+        normalise=lambda prefix: prefix.lower().removesuffix("-"),
+    )
+    names = [str(entry.data) for image in images if (entry := image.find("name"))]
+    for pool in pools:
+        entry = pool.find("image")
+        if entry is not None and isinstance(entry.data, str) and entry.data not in names and names:
+            hint = meant(entry.data, names) or f"; there is {', '.join(map(shorten, names[:10]))}"
+            check.report(entry, f"no image is named {shorten(entry.data)}{hint}")
+
+
+def _check_distinct(
+    entries: tuple[Entry, ...], key: str, why: str, check: Check, *, normalise: Callable[[str], str] = str.lower
+) -> None:
+    first: dict[str, Entry] = {}
+    for parent in entries:
+        entry = parent.find(key)
+        if entry is None or not isinstance(entry.data, str):
+            continue
+        earlier = first.setdefault(normalise(entry.data), parent)
+        if earlier is not parent:
+            check.report_at(
+                f"{parent.path}.{key}", entry.line, f"{shorten(entry.data)} is also that of {earlier.path}: {why}"
+            )

@@ -1,0 +1,191 @@
+"""The JSON Schema of `goldroll.yaml`, for editors: `python -m rollout.policy_schema` writes goldroll.schema.json.
+
+It describes the file as people write it, with `defaults`; read_policy checks far more than a schema can say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from rollout.policy import ImagePolicy, PoolPolicy
+from rollout.policy_rules import iso
+
+_REQUIRED_OF_POOLS = (
+    ("name",),
+    ("host_pool_id",),
+    ("image",),
+    ("session_host", "name_prefix"),
+    ("session_host", "subnet_id"),
+    ("session_host", "join"),
+)
+"""A host pool says these unless `defaults` does."""
+
+_DESCRIPTIONS = {
+    "ImagePolicy": {
+        "name": "What host pools call this image.",
+        "definition_id": "Resource id of the gallery image definition, without /versions/...",
+        "include_excluded": "Also roll out versions that are excluded from latest.",
+        "sweep_lookback": "The sweep for versions whose event was missed looks at those published since then.",
+        "replication": "How long to wait for replicas, and in which regions.",
+    },
+    "ReplicationPolicy": {
+        "deadline": "A region without a replica by then is given up; the others go on.",
+        "regions": "Regions to wait for besides those of the host pools.",
+    },
+    "PoolPolicy": {
+        "name": "Short name of the host pool in messages and addresses.",
+        "host_pool_id": "Resource id of the host pool.",
+        "image": "Name of one of the images.",
+        "session_host": "How new hosts are made. What is left out is taken from the host that is replaced.",
+        "zone": "IANA time zone in which people read deadlines.",
+        "strategy": "surge: provision new hosts first. in_place: remove outdated hosts first.",
+        "surge": "Extra hosts at a time with strategy surge, at least 1.",
+        "max_unavailable": "Missing hosts at a time with strategy in_place, at least 1.",
+        "reserve": "Percent of the session slots that stay free for sign-ins at all times.",
+        "max_wave": "Hosts that are emptied at the same time at most.",
+        "expected_provisioning": "How long a new host takes until people can use it.",
+        "on_newer_version": "supersede: a newer version takes over. wait: it starts when this rollout has ended.",
+        "scaling_exclusion_tag": "Tag that keeps a scaling plan away from the hosts in hand; empty for none.",
+        "canary": "The first hosts on the new version.",
+        "drain": "How people on an outdated host are asked to leave.",
+        "health": "When a new host is good, and how much failure halts the rollout.",
+        "windows": "When work may start; no list means always.",
+    },
+    "CanaryPolicy": {
+        "hosts": "How many hosts prove the version first.",
+        "bake": "How long they must have been in service before anything else is touched.",
+    },
+    "DrainPolicy": {
+        "grace": "Time from the first notice to the deadline.",
+        "reminders": "Further notices, so long before the deadline.",
+        "disconnected_grace": "Disconnected sessions are ended after this.",
+        "on_timeout": "At the deadline: sign_out, wait for as long as it takes, or skip the host.",
+        "sign_out_in_window_only": "Sign nobody out outside the windows.",
+        "notice": "What people read.",
+    },
+    "NoticeText": {
+        "title": "Title of a notice; {deadline}, {minutes} and {pool} are filled in.",
+        "body": "Text of a notice; {deadline}, {minutes} and {pool} are filled in.",
+        "withdrawn_title": "Title when the deadline no longer holds; {pool} is filled in.",
+        "withdrawn_body": "Text when the deadline no longer holds; {pool} is filled in.",
+    },
+    "HealthPolicy": {
+        "settle": "A host counts as good, or as sick, when it has been so for this long.",
+        "ready_within": "A new host that takes longer has failed.",
+        "heartbeat_within": "Oldest heartbeat of a healthy host.",
+        "allow_needs_assistance": "Hosts with the status NeedsAssistance count as healthy.",
+        "max_failed_hosts": "New hosts that may fail; one more halts the rollout.",
+        "max_unhealthy_percent": "Percent of all hosts that may be unhealthy; more halts the rollout.",
+        "max_unhealthy_current_percent": "Percent of the hosts on the new version that may be unhealthy.",
+    },
+    "Window": {
+        "zone": "IANA time zone of `start`.",
+        "recurrence": "RFC 5545 recurrence of the days, such as FREQ=WEEKLY;BYDAY=SA.",
+        "start": "Time of day on the wall, such as 22:00.",
+        "duration": "How long the window stays open.",
+    },
+    "SessionHostTemplate": {
+        "name_prefix": "Hosts are named with this, a hyphen and a number: avd-012.",
+        "subnet_id": "Resource id of the subnet of new hosts.",
+        "join": "What new hosts are joined to.",
+        "resource_group_id": "Resource group of new hosts; empty for the host pool's own.",
+        "vm_size": "Size of new hosts; empty for that of the host that is replaced.",
+        "os_disk_type": "Type of the OS disk; empty for that of the host that is replaced.",
+        "ephemeral_placement": "Where an ephemeral OS disk lies; empty for that of the host that is replaced.",
+        "security_type": "Security type of new hosts; empty for that of the host that is replaced.",
+        "license_type": "Licence type of new hosts; empty for that of the host that is replaced.",
+        "accelerated_networking": "Accelerated networking of new hosts.",
+        "admin_username": "Local administrator of new hosts; the password is random and kept nowhere.",
+        "agent_package_url": "The package that installs the Azure Virtual Desktop agent.",
+        "tags": "Tags of new hosts besides those of the host that is replaced.",
+    },
+    "EntraJoin": {
+        "type": "Microsoft Entra ID.",
+        "intune": "Enrol new hosts in Intune.",
+    },
+    "ActiveDirectoryJoin": {
+        "type": "An Active Directory domain.",
+        "domain": "DNS name of the domain.",
+        "user": "Account that joins hosts.",
+        "password_secret_url": "Address of the Key Vault secret that holds its password; the VM fetches it.",
+        "key_vault_id": "Resource id of that key vault.",
+        "organizational_unit": "Distinguished name of the OU; empty for the domain's default.",
+    },
+}
+
+
+def policy_schema() -> dict[str, Any]:
+    """The schema (2020-12) of the policy file."""
+    _, components = msgspec.json.schema_components([ImagePolicy, PoolPolicy])
+    for name, component in components.items():
+        _explain(component, _DESCRIPTIONS.get(name, {}))
+        if name in ("PoolPolicy", "SessionHostTemplate", "EntraJoin", "ActiveDirectoryJoin"):
+            component.pop("required")  # `defaults` may say it; see _required_unless_default
+    pool = {"$ref": "#/$defs/PoolPolicy"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Goldroll policy",
+        "description": "Which golden images are rolled out to which host pools, and how.",
+        "type": "object",
+        "properties": {
+            "images": {
+                "description": "Gallery image definitions whose new versions are rolled out.",
+                "type": "array",
+                "minItems": 1,
+                "items": {"$ref": "#/$defs/ImagePolicy"},
+            },
+            "defaults": {"description": "What host pools have in common; a pool's own keys win.", **pool},
+            "host_pools": {"description": "The host pools.", "type": "array", "minItems": 1, "items": pool},
+        },
+        "required": ["images", "host_pools"],
+        "additionalProperties": False,
+        "allOf": [_required_unless_default(keys) for keys in _REQUIRED_OF_POOLS],
+        "$defs": components,
+    }
+
+
+def main() -> None:
+    """Write the schema to standard output."""
+    sys.stdout.write(json.dumps(policy_schema(), indent=2) + "\n")
+
+
+def _required_unless_default(keys: tuple[str, ...]) -> dict[str, Any]:
+    says = _says(keys)
+    in_defaults = {"required": ["defaults"], "properties": {"defaults": says}}
+    return {"if": {"not": in_defaults}, "then": {"properties": {"host_pools": {"items": says}}}}
+
+
+def _says(keys: tuple[str, ...]) -> dict[str, Any]:
+    """The schema of a mapping in which the keys, one below the other, are present."""
+    first, *below = keys
+    inner: dict[str, Any] = {"properties": {first: _says(tuple(below))}} if below else {}
+    return {"required": [first], **inner}
+
+
+def _explain(component: dict[str, Any], descriptions: dict[str, str]) -> None:
+    for key, schema in component["properties"].items():
+        if key in descriptions:
+            schema["description"] = descriptions[key]
+        if "default" in schema:
+            schema["default"] = _readable(schema["default"])
+
+
+def _readable(default: Any) -> Any:
+    """A default with durations as people write them: PT8H rather than PT28800S."""
+    if isinstance(default, dict):
+        return {key: _readable(value) for key, value in default.items()}
+    if isinstance(default, list | tuple):
+        return [_readable(value) for value in default]
+    if isinstance(default, str) and re.fullmatch(r"PT\d+S", default):
+        return iso(msgspec.convert(default, timedelta))
+    return default
+
+
+if __name__ == "__main__":
+    main()
