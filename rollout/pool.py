@@ -221,9 +221,9 @@ def _prove_canary(turn: Turn) -> None:
                 turn.tell(f"draining {', '.join(first)} to make room for the canary")
         if _may_provision(turn):
             turn.canary += tuple(provision(turn, limit=missing, for_canary=True))
-        turn.bake_until = None
         # A pool with fewer hosts to replace than canaries wanted is proven by those it has.
         if turn.still_needed > 0 or turn.in_hand or not turn.canary:
+            turn.bake_until = None
             return
     if any(name not in in_service for name in turn.canary):
         turn.bake_until = None
