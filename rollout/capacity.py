@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from rollout.model import Blocked, HostPool, SessionHost
 
@@ -38,16 +38,24 @@ between them."""
 
 
 class Slots(Struct, frozen=True):
-    """Session slots of a pool: all of its hosts in service, those free for sign-ins, and the reserve to keep free."""
+    """Session slots of the hosts that accept sign-ins: all of them, those free, and the share to keep free in percent.
+
+    `free` may be negative when more people will look for a slot than there are.
+    """
 
     total: int
     free: int
-    reserve: int
+    reserve_percent: int
+
+    @property
+    def reserve(self) -> int:
+        """Slots to keep free, rounded up: 15 % of 192 slots is 29."""
+        return math.ceil(self.total * self.reserve_percent / 100)
 
     @property
     def are_short(self) -> bool:
-        """So few are free that draining hosts must be given back."""
-        return self.free < self.reserve * GIVE_BACK_BELOW
+        """So few are free that draining hosts must be given back: also when no host is left that accepts sign-ins."""
+        return self.free < self.reserve * GIVE_BACK_BELOW or (self.free <= 0 < self.reserve_percent)
 
 
 def accepts_sign_ins(host: SessionHost) -> bool:
@@ -63,30 +71,32 @@ def free_slots_of(host: SessionHost, pool: HostPool) -> int:
 
 
 def count_slots(pool: HostPool, in_service: Iterable[SessionHost], reserve_percent: int) -> Slots:
-    """Count the pool's session slots.
+    """Count the session slots of the hosts that accept sign-ins among those `in_service`.
 
-    `in_service` are the hosts that people use or will be moved off: not those being provisioned, verified or
-    quarantined. The reserve is a share of the slots of the running ones, rounded up: 15 % of 192 slots is 29.
+    `in_service` are the hosts that people use: not those being provisioned, verified or quarantined. Hosts that are
+    unfit, or that somebody else has drained, offer nothing and so count for nothing: were they counted, a small pool
+    could never keep its reserve, not even with nobody on it.
     """
-    hosts = [host for host in in_service if host.vm_id and host.power == "running" and host.registration]
-    total = len(hosts) * pool.max_session_limit
-    free = sum(free_slots_of(host, pool) for host in hosts)
-    return Slots(total=total, free=free, reserve=math.ceil(total * reserve_percent / 100))
+    accepting = [host for host in in_service if accepts_sign_ins(host) and host.registration]
+    free = sum(free_slots_of(host, pool) for host in accepting)
+    return Slots(len(accepting) * pool.max_session_limit, free, reserve_percent)
 
 
 def after_draining(slots: Slots, host: SessionHost, pool: HostPool) -> Slots:
     """The slots as they will be when the host is drained and everybody on it has signed in elsewhere."""
-    return Slots(slots.total, slots.free - free_slots_of(host, pool) - host.load, slots.reserve)
+    gone = pool.max_session_limit if accepts_sign_ins(host) else 0
+    return structs.replace(slots, total=slots.total - gone, free=slots.free - free_slots_of(host, pool) - host.load)
 
 
 def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
-    """The reserve stays free even when the host's people all sign in again elsewhere.
+    """The reserve stays free on the remaining hosts even when the host's people all sign in again there.
 
     An empty host that accepts no sign-ins, and one that is switched off, costs nothing to drain.
     """
     if not accepts_sign_ins(host) and host.load == 0:
         return True
-    return after_draining(slots, host, pool).free >= slots.reserve
+    after = after_draining(slots, host, pool)
+    return after.free >= after.reserve
 
 
 def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:

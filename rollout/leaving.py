@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from rollout.capacity import Slots, choose_wave, free_slots_of, give_back_order
+from rollout.capacity import after_draining, choose_wave, give_back_order
 from rollout.drain import plan_drain, withdrawn_notice
 from rollout.health import lasting
 from rollout.model import HostProgress, SessionHost, Stage, count_of
@@ -54,14 +54,14 @@ def start_wave(turn: Turn, limit: int) -> list[str]:
     if limit <= 0:
         return []
     slots = turn.slots()
-    slots = Slots(slots.total, slots.free - turn.people_leaving(), slots.reserve)
+    slots = structs.replace(slots, free=slots.free - turn.people_leaving())
     candidates = [host for host in _eligible(turn) if _fits_the_window(turn, host)]
     wave, _, refused = choose_wave(candidates, slots, turn.pool, limit=limit)
     if refused is not None and not wave:
+        after = after_draining(slots, refused, turn.pool)
         turn.refused_by_reserve = (
             f"draining {refused.name} with its {refused.load} sessions would leave "
-            f"{slots.free - free_slots_of(refused, turn.pool) - refused.load} free session slots, "
-            f"the reserve is {slots.reserve}"
+            f"{after.free} free session slots, the reserve is {after.reserve}"
         )
     return [_start_draining(turn, host) for host in wave]
 
@@ -69,9 +69,8 @@ def start_wave(turn: Turn, limit: int) -> list[str]:
 def give_back_while_short(turn: Turn) -> None:
     """Give draining hosts back, the fullest first, while too few session slots are free."""
     slots = turn.slots()
-    free = slots.free
     for host in give_back_order(turn.hosts[n] for n in turn.in_stage([Stage.DRAINING]) if n in turn.hosts):
-        if not Slots(slots.total, free, slots.reserve).are_short:
+        if not slots.are_short:
             return
         gained = turn.pool.max_session_limit - host.load
         if (
@@ -80,9 +79,9 @@ def give_back_while_short(turn: Turn) -> None:
             and not turn.in_hand[host.name].stays_drained
             and not host.is_powered_off
         ):
-            why = f"free session slots are down to {free}, the reserve is {slots.reserve}"
+            why = f"free session slots are down to {slots.free}, the reserve is {slots.reserve}"
             give_back(turn, host.name, why)
-            free += gained
+            slots = structs.replace(slots, total=slots.total + turn.pool.max_session_limit, free=slots.free + gained)
 
 
 def give_back(turn: Turn, name: str, why: str, how: str = "given back") -> None:
@@ -122,10 +121,12 @@ def _eligible(turn: Turn) -> list[SessionHost]:
     """Outdated hosts that may go now.
 
     One that somebody else switched off or drained goes only when the host that takes over that state is in service,
-    or when no more hosts will be provisioned.
+    or when no more hosts will be provisioned. In place, it makes room for the canary only if there is no other.
     """
-    if turn.policy.strategy == "in_place" or turn.still_needed <= 0:
+    if turn.still_needed <= 0 or (turn.policy.strategy == "in_place" and turn.canary_passed):
         return turn.outdated
+    if turn.policy.strategy == "in_place":
+        return [host for host in turn.outdated if not is_special(turn, host)] or turn.outdated
     return [host for host in turn.outdated if not is_special(turn, host) or host.name in turn.due]
 
 

@@ -26,7 +26,7 @@ from rollout.model import (
 from rollout.naming import latest_number
 from rollout.outcomes import record, retry_pause
 from rollout.policy import PoolPolicy
-from rollout.replacing import advance_new_hosts, is_marked, keep_quarantined_hosts_marked, provision
+from rollout.replacing import advance_new_hosts, is_marked, is_special, keep_quarantined_hosts_marked, provision
 from rollout.steps import Decision, StepError
 from rollout.turn import HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
@@ -229,7 +229,9 @@ def _prove_canary(turn: Turn) -> None:
         turn.bake_until = None
         return
     sick = [name for name in turn.canary if name in turn.sick]
-    if turn.bake_until is None or sick:
+    if all(is_special(turn, turn.hosts[name]) for name in turn.canary):
+        turn.bake_until = turn.now  # it has had its bake time before it was switched off or left drained
+    elif turn.bake_until is None or sick:
         turn.bake_until = turn.now + turn.policy.canary.bake
     if newly_sick := [name for name in sick if name not in turn.before.sick]:
         turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from msgspec import structs
 
 from rollout.capacity import CAPACITY_CODES, block, drain_order
@@ -226,8 +228,9 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
         return
     good_since = progress.good_since or turn.now
     turn.put(name, structs.replace(progress, good_since=good_since))
-    if turn.now - good_since < turn.policy.health.settle:
-        turn.wake(good_since + turn.policy.health.settle)
+    proven_at = good_since + _proof(turn, name, progress)
+    if turn.now < proven_at:
+        turn.wake(proven_at)
         _keep_people_off(turn, name, progress, host)
     elif progress.stays_off:
         turn.put(name, structs.replace(turn.in_hand[name], reason="Deallocating"))
@@ -241,6 +244,16 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
         )
     else:
         _put_in_service(turn, name, progress, host)
+
+
+def _proof(turn: Turn, name: str, progress: HostProgress) -> timedelta:
+    """How long a new host must stay good before it is in service, or switched off or left drained like its forerunner.
+
+    A canary that will not serve people has its bake time here, where nobody is on it.
+    """
+    settle = turn.policy.health.settle
+    out_of_service = progress.stays_off or progress.stays_drained
+    return max(settle, turn.policy.canary.bake) if out_of_service and name in turn.canary else settle
 
 
 def _keep_people_off(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
@@ -315,10 +328,10 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
         models = drain_order(turn.outdated) or leaving or turn.current
         free = [host for host in models if host.name not in claimed] or models
         if for_canary:
-            # A canary must run and accept people to prove anything: it follows a host that does, if there is one.
+            # A canary should run and accept people to prove anything: it follows a host that does, if there is one.
             free = [host for host in free if not is_special(turn, host)] or free
         vacancy = turn.vacancy_of(free[0])
-    return structs.replace(vacancy, stays_off=False, stays_drained=False) if for_canary else vacancy
+    return vacancy
 
 
 def is_special(turn: Turn, host: SessionHost) -> bool:

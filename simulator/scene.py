@@ -71,6 +71,7 @@ class Scene:
         self._rushes = 0
         self.doubtful = 0
         self.others: Counter[Kind] = Counter()
+        self.removed_by_others: set[str] = set()
         self.at_start = self.traits()
         self._listeners: defaultdict[Kind, list[Listener]] = defaultdict(list)
         self.estate.subscribe(self._pass_on)
@@ -167,6 +168,7 @@ class Scene:
         if entry.by == ROLLOUT or not self.is_ours(entry.subject):
             return
         self.others[entry.kind] += 1
+        self.removed_by_others.add(entry.subject.lower())
         name = ids.parse(entry.subject).name.lower()
         machine = self.estate.machines.find(entry.subject)
         quarantined = machine is not None and QUARANTINE_TAG in machine.tags

@@ -33,10 +33,10 @@ class ReserveKept(Checker):
         costly = [h for h in snapshot.hosts if h.name in drains and (_accepts(h) or h.load)]
         if not costly:
             return
-        pool = [host for host in _in_service(snapshot, turn) if host.power == "running"]
         limit = snapshot.pool.max_session_limit
-        reserve = math.ceil(len(pool) * limit * self.scene.policy.reserve / 100)
-        free = sum(max(0, limit - host.load) for host in pool if _accepts(host) and host.name not in leaving)
+        staying = [h for h in _in_service(snapshot, turn) if _accepts(h) and h.name not in leaving]
+        reserve = math.ceil(len(staying) * limit * self.scene.policy.reserve / 100)
+        free = sum(max(0, limit - host.load) for host in staying)
         people = sum(host.load for host in snapshot.hosts if host.name in leaving)
         if free - people < reserve:
             names = ", ".join(host.name for host in costly)
@@ -74,8 +74,9 @@ class GivesBackWhenShort(Checker):
             return
         limit = turn.snapshot.pool.max_session_limit
         pool = [host for host in _in_service(turn.snapshot, turn) if host.power == "running"]
-        reserve = len(pool) * limit * self.scene.policy.reserve / 100
-        free = sum(max(0, limit - host.load) for host in pool if _accepts(host))
+        accepting = [host for host in pool if _accepts(host)]
+        reserve = len(accepting) * limit * self.scene.policy.reserve / 100
+        free = sum(max(0, limit - host.load) for host in accepting)
         helpful = [
             host.name
             for host in pool
@@ -122,7 +123,9 @@ class NoMoreHostsThanAllowed(Checker):
         counted = [
             machine.name
             for machine in self.scene.machines()
-            if QUARANTINE_TAG not in machine.tags and machine.name not in state.quarantined
+            if QUARANTINE_TAG not in machine.tags
+            and machine.name not in state.quarantined
+            and machine.id.lower() not in self.scene.removed_by_others
         ]
         if len(counted) > size + surge:
             self.fail(f"there are {len(counted)} VMs, and {size} hosts with a surge of {surge} are allowed")

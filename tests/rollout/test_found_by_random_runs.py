@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rollout.model import Phase
-from tests.rollout.builders import a_policy, a_pool
+from tests.rollout.builders import a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
 from tests.rollout.world import World
 
 
@@ -11,3 +13,52 @@ def test_a_pool_with_fewer_outdated_hosts_than_canaries_wanted_bakes_once_and_en
     world = World(a_pool(outdated=1, current=4), a_policy(canary={"hosts": 3}))
     world.run(turns=200)
     assert world.state.phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("strategy", ["surge", "in_place"])
+def test_where_every_host_is_switched_off_the_canary_is_switched_off_again_when_it_is_proven(strategy: str) -> None:
+    hosts = [a_host(f"avd-00{number}", powered_off=True) for number in (1, 2, 3)]
+    world = World(a_pool(hosts), a_policy(strategy=strategy)).run()
+    assert world.state.phase is Phase.SUCCEEDED
+    assert [host.power for host in world.hosts.values()] == ["deallocated"] * 3
+
+
+@pytest.mark.parametrize("strategy", ["surge", "in_place"])
+def test_where_somebody_has_drained_every_host_the_canary_ends_drained_too(strategy: str) -> None:
+    hosts = [a_host(f"avd-00{number}", drained=True) for number in (1, 2, 3)]
+    world = World(a_pool(hosts), a_policy(strategy=strategy)).run()
+    assert world.state.phase is Phase.SUCCEEDED
+    assert [host.allows_new_sessions for host in world.hosts.values()] == [False] * 3
+
+
+def test_in_place_the_canary_takes_the_place_of_a_host_that_people_can_use() -> None:
+    hosts = [a_host("avd-001", powered_off=True), a_host("avd-002", drained=True), a_host("avd-003")]
+    world = World(a_pool(hosts), a_policy(strategy="in_place")).run(Phase.BAKING)
+    assert sorted(world.hosts) == ["avd-001", "avd-002", "avd-004"]
+    world.run()
+    assert sorted((host.power, host.allows_new_sessions) for host in world.hosts.values()) == [
+        ("deallocated", True),
+        ("running", False),
+        ("running", True),
+    ]
+
+
+@pytest.mark.parametrize("strategy", ["surge", "in_place"])
+@pytest.mark.parametrize("reserve", [15, 60, 90])
+def test_a_host_with_nobody_on_it_can_be_replaced_however_large_the_reserve(strategy: str, reserve: int) -> None:
+    world = World(a_pool(outdated=1), a_policy(strategy=strategy, reserve=reserve)).run()
+    assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_hosts_that_somebody_has_drained_do_not_count_for_the_reserve() -> None:
+    hosts = [a_host("avd-001"), a_host("avd-002", drained=True), a_host("avd-003", drained=True)]
+    world = World(a_pool(hosts), a_policy(reserve=40)).run()
+    assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_a_draining_host_is_given_back_when_it_is_the_last_that_could_accept_anybody() -> None:
+    hosts = [a_draining_host("avd-001", sessions=1), a_host("avd-002", drained=True)]
+    pool = a_pool(hosts)
+    world = World(pool, a_policy(strategy="in_place"), a_rolling_state(pool, {"avd-001": a_drain()}))
+    world.turn()
+    assert world.hosts["avd-001"].allows_new_sessions
