@@ -60,15 +60,18 @@ def translated(*secrets: str) -> Iterator[None]:
         failed = StepFailed(_without(secrets, StepError("ConnectionLost", error.message[:MESSAGE_LENGTH])))
     else:
         return
-    # Raised out here so that the original error, whose text may hold the request, is not chained to it.
-    raise failed
+    # Without its cause: that one's text may hold the request, and would be printed with every stack.
+    raise failed from None
 
 
 def from_response(error: HttpResponseError) -> StepError:
     """What an error answer says: its code, its message, whether asking again can help and after how many seconds."""
+    from azure.core.exceptions import ClientAuthenticationError
+
     if error.response is None:
-        # The credential library found no identity, or could not reach the service that speaks for it.
-        return StepError("SignInFailed", error.message[:MESSAGE_LENGTH])
+        # The credential library found no identity, or an answer was cut off.
+        code = "SignInFailed" if isinstance(error, ClientAuthenticationError) else "ConnectionLost"
+        return StepError(code, error.message[:MESSAGE_LENGTH])
     status = error.status_code or 0
     code, message = _code_and_message(_body(error), status)
     return StepError(
@@ -115,7 +118,7 @@ def _retry_after(headers: Any) -> float:
         seconds = float(value)
     except ValueError:
         seconds = _seconds_between(headers.get("Date") or "", value)
-    return min(max(0.0, seconds), LONGEST_WAIT)
+    return min(max(0.0, seconds), LONGEST_WAIT) or 0
 
 
 def _seconds_between(earlier: str, later: str) -> float:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from adapters.settings import read_settings
+from adapters.settings import SettingsError, read_settings
 from rollout.policy import Policy
 
 
+class PolicyUnusable(Exception):
+    """There is no valid policy; the text names the file and every problem in it."""
+
+
 def current_policy() -> Policy:
-    """The policy as it is now.
-
-    Raises PolicyError with every problem of the file, and OSError when there is no file where GOLDROLL_POLICY says.
-    """
+    """The policy as it is now. Raises PolicyUnusable."""
     # PyYAML is loaded for the first event or request, not when the app starts.
-    from rollout.policy_file import read_policy
+    from rollout.policy_file import PolicyError, read_policy
 
-    return read_policy(read_settings().policy_file.read_text(encoding="utf-8"))
+    try:
+        file = read_settings().policy_file
+    except SettingsError as error:
+        raise PolicyUnusable(str(error)) from error
+    try:
+        return read_policy(file.read_text(encoding="utf-8"))
+    except (PolicyError, OSError, UnicodeDecodeError) as error:
+        raise PolicyUnusable(f"{file.name}: {error}") from error

@@ -155,9 +155,9 @@ def registration_token(pool_id: str, now: datetime) -> str:
     """
     pool = resource_ids.parse(pool_id)
     pools = connection().desktop_virtualization(pool.subscription).host_pools
+    if token := _existing_token(pool, now):
+        return token
     with translated():
-        if token := _valid_token(pools.retrieve_registration_token(pool.group, pool.name), now):
-            return token
         expires = (now + TOKEN_LIFETIME).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         body: Any = {
             "properties": {"registrationInfo": {"expirationTime": expires, "registrationTokenOperation": "Update"}}
@@ -273,6 +273,18 @@ def _missing_is_fine() -> Iterator[None]:
     except StepFailed as failed:
         if not is_missing(failed):
             raise
+
+
+def _existing_token(pool: resource_ids.ResourceId, now: datetime) -> str:
+    pools = connection().desktop_virtualization(pool.subscription).host_pools
+    try:
+        with translated():
+            return _valid_token(pools.retrieve_registration_token(pool.group, pool.name), now)
+    except StepFailed as failed:
+        # A pool for which nobody has ever made a token. Should it be the pool that is missing, making one says so.
+        if is_missing(failed):
+            return ""
+        raise
 
 
 def _valid_token(info: Any, now: datetime) -> str:

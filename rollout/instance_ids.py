@@ -40,6 +40,15 @@ def is_rollout_of_pool(rollout_id: str, pool_name: str) -> bool:
     return bool(image) and pool == pool_name
 
 
+def superseding_version(rollout_id: str, target: str) -> str:
+    """The image version that another rollout of `target`'s image definition rolls out, as a resource id.
+
+    Going by its instance id; when that names no version, the id itself, which says it well enough.
+    """
+    named = re.search(r"-(\d+\.\d+\.\d+)-[0-9a-f]{6}(-\d+)?:[^:]+$", rollout_id)
+    return f"{target.rpartition('/')[0]}/{named[1]}" if named else rollout_id
+
+
 def is_image_instance(instance_id: str) -> bool:
     """The id is that of a rollout as a whole, not of one of its pools."""
     return instance_id.startswith("image-") and ":" not in instance_id

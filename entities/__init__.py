@@ -1,0 +1,1 @@
+"""Durable entities: the little state that outlives a rollout."""

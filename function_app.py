@@ -1,0 +1,47 @@
+"""Composition of the Functions app: every function registered, nothing else."""
+
+import azure.durable_functions as df
+
+from activities import (
+    decide_turn,
+    install_agent,
+    join_host,
+    notify_sessions,
+    provision_host,
+    quarantine_host,
+    read_image_version,
+    read_pool_regions,
+    release_host,
+    remove_host,
+    sign_out_sessions,
+    start_draining,
+    stop_draining,
+)
+from entities import host_pool
+from orchestrators import roll_host_pool, roll_out_image
+from triggers import image_published, rollouts, schedules
+
+app = df.DFApp()
+
+for part in (
+    image_published,
+    schedules,
+    rollouts,
+    roll_out_image,
+    roll_host_pool,
+    host_pool,
+    decide_turn,
+    read_image_version,
+    read_pool_regions,
+    provision_host,
+    join_host,
+    install_agent,
+    start_draining,
+    stop_draining,
+    release_host,
+    notify_sessions,
+    sign_out_sessions,
+    remove_host,
+    quarantine_host,
+):
+    app.register_functions(part.bp)

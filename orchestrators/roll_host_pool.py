@@ -1,0 +1,173 @@
+"""Rolls one image version out to one host pool: hold the lease, then turn after turn decide, act and wait."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime, timedelta
+from typing import Any
+
+import azure.durable_functions as df
+import msgspec
+from msgspec import structs
+
+from orchestrators.lease import PoolLease
+from orchestrators.moment import now_of
+from rollout.assignments import PoolRollout
+from rollout.instance_ids import superseding_version
+from rollout.lease import LeaseAnswer
+from rollout.model import Phase
+from rollout.orders import activity_of, order, outcomes
+from rollout.pool import decide_unreadable, record, start, supersede
+from rollout.status import pool_status
+from rollout.steps import Decision, Step, StepError, StepOutcome
+
+bp = df.Blueprint()
+
+LEASE_POLL = timedelta(minutes=2)
+"""How often a rollout that waits for the pool asks again."""
+
+EVENTS_PER_HISTORY = 360
+"""History events after which the rollout goes on in a new execution. Every episode replays all of them, so the cost
+grows with their square; a turn without steps makes about 14, a step 2."""
+
+_EVENTS_PER_TURN, _EVENTS_PER_STEP = 14, 2
+
+Orchestration = Generator[Any, Any, Any]
+
+
+@bp.orchestration_trigger(context_name="context")
+def roll_host_pool(context: df.DurableOrchestrationContext) -> Orchestration:
+    """Roll a host pool. Input: PoolRollout. Output and custom status: PoolStatus.
+
+    The rollout's id is the instance id. Whatever happens, the lease is given back at the end.
+    """
+    rollout = msgspec.convert(context.get_input(), PoolRollout)
+    return (yield from PoolOrchestration(context, rollout).run())
+
+
+class PoolOrchestration:
+    """One execution of a host pool's rollout."""
+
+    def __init__(self, context: df.DurableOrchestrationContext, rollout: PoolRollout) -> None:
+        """Begin, or go on where the last execution stopped."""
+        self._context = context
+        self._rollout = rollout
+        self._policy = rollout.policy
+        self._lease = PoolLease(context, rollout.policy.host_pool_id)
+        self._state = rollout.state or start(
+            context.instance_id, rollout.policy.host_pool_id, rollout.version_id, now_of(context)
+        )
+        self._events = 0
+
+    def run(self) -> Orchestration:
+        """Take the lease, roll, give the lease back; the result is None when a new execution goes on."""
+        self._show(None)
+        answer = yield from self._take_lease()
+        if answer is None or answer.verdict != "granted":
+            return self._ended_without_lease(answer)
+        try:
+            goes_on = yield from self._turns()
+        except Exception:
+            yield from self._lease.release()
+            raise
+        if goes_on:
+            return None
+        yield from self._lease.release()
+        return self._show(None)
+
+    # ------------------------------------------------------------------------------------------------------ the lease
+
+    def _take_lease(self) -> Generator[Any, Any, LeaseAnswer | None]:
+        """The answer that ended the waiting; None when the waiting goes on in a new execution."""
+        while self._events < EVENTS_PER_HISTORY:
+            answer = yield from self._lease.acquire(self._rollout.version_id, self._policy.on_newer_version)
+            if answer.verdict != "waiting":
+                return answer
+            look_again = now_of(self._context) + LEASE_POLL
+            self._say(Phase.SCHEDULED, "PoolInUse", answer.message)
+            self._show(look_again)
+            yield self._context.create_timer(look_again)
+            self._events += _EVENTS_PER_TURN
+        self._go_on_in_new_execution()
+        return None
+
+    def _ended_without_lease(self, answer: LeaseAnswer | None) -> Any:
+        if answer is None:
+            return None
+        self._say(Phase.SUPERSEDED if answer.superseded_by else Phase.REFUSED, "PoolInUse", answer.message)
+        return self._show(None)
+
+    # ------------------------------------------------------------------------------------------------------ the turns
+
+    def _turns(self) -> Generator[Any, Any, bool]:
+        """Turn after turn until the rollout has ended; True when it goes on in a new execution."""
+        while self._events < EVENTS_PER_HISTORY:
+            answer = yield from self._lease.check_in()
+            if answer.verdict == "lost":
+                # Somebody else may be at work on the pool: nothing is touched any more, not even to tidy up.
+                self._say(Phase.FAILED, "LeaseLost", answer.message)
+                return False
+            if answer.superseded_by:
+                newer = superseding_version(answer.superseded_by, self._rollout.version_id)
+                self._state = supersede(self._state, newer)
+            decision = yield from self._decide()
+            self._state = decision.state
+            self._show(decision.wake_at)
+            if decision.steps:
+                yield from self._act(decision.steps)
+            if decision.done or decision.wake_at is None:
+                return False
+            yield self._context.create_timer(decision.wake_at)
+            self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * len(decision.steps)
+        self._go_on_in_new_execution()
+        return True
+
+    def _decide(self) -> Generator[Any, Any, Decision]:
+        now = now_of(self._context)
+        turn = {"state": _json(self._state), "policy": _json(self._policy), "now": _json(now)}
+        try:
+            answer = yield self._context.call_activity("decide_turn", turn)
+            return msgspec.convert(answer["decision"], Decision)
+        except Exception as error:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
+            return decide_unreadable(self._state, _died(error), now_of(self._context))
+
+    def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, None]:
+        now = now_of(self._context)
+        tasks = [
+            self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)))
+            for step in steps
+        ]
+        try:
+            answers = yield self._context.task_all(tasks)
+        except Exception as error:  # noqa: BLE001 - as above
+            # One activity died, with its worker most likely. What became of the others is seen in the next turn.
+            results = [StepOutcome(step, _died(error)) for step in steps]
+        else:
+            results = [
+                outcome for step, answer in zip(steps, answers, strict=True) for outcome in outcomes(step, answer)
+            ]
+        self._state = record(self._state, tuple(results), now_of(self._context))
+
+    # ------------------------------------------------------------------------------------------------------ the status
+
+    def _say(self, phase: Phase, reason: str, message: str) -> None:
+        same = (self._state.phase, self._state.reason) == (phase, reason)
+        since = self._state.since if same else now_of(self._context)
+        self._state = structs.replace(self._state, phase=phase, reason=reason, message=message, since=since)
+
+    def _show(self, next_look: datetime | None) -> Any:
+        status = _json(pool_status(self._policy.name, self._state, next_look))
+        self._context.set_custom_status(status)
+        return status
+
+    def _go_on_in_new_execution(self) -> None:
+        self._context.continue_as_new(_json(structs.replace(self._rollout, state=self._state)))
+
+
+def _json(value: Any) -> Any:
+    return msgspec.to_builtins(value)
+
+
+def _died(error: Exception) -> StepError:
+    first_line = str(error).strip().splitlines()[:1]
+    return StepError("ActivityDied", (first_line or [type(error).__name__])[0][:300])

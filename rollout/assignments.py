@@ -1,0 +1,24 @@
+"""What an orchestration is started with: everything is pinned at the start, so that a later edit changes nothing."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rollout.model import RolloutState
+from rollout.policy import ImagePolicy, PoolPolicy
+
+
+class ImageRollout(Struct, frozen=True):
+    """Roll one image version out to these host pools."""
+
+    version_id: str
+    image: ImagePolicy
+    pools: tuple[PoolPolicy, ...]
+
+
+class PoolRollout(Struct, frozen=True, omit_defaults=True):
+    """Roll one image version out to one host pool. `state` is there when the rollout goes on in a new execution."""
+
+    version_id: str
+    policy: PoolPolicy
+    state: RolloutState | None = None

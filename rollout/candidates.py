@@ -1,0 +1,53 @@
+"""Which image version is to be rolled out: the newest by its number, unless its publisher holds it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rollout.model import ImageVersion, short_version, version_number
+from rollout.policy import ImagePolicy
+
+_UNUSABLE = frozenset({"Failed", "Deleting"})
+
+
+def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImagePolicy) -> str:
+    """Why an announced version is not rolled out now, "" when it is.
+
+    Every change to a version is announced like a new one, a tag on a version of last year too: only the newest counts.
+    """
+    if version.provisioning in _UNUSABLE:
+        return f"its provisioning state is {version.provisioning}"
+    if version.exclude_from_latest and not image.include_excluded:
+        return "it is excluded from latest"
+    newest = newest_version(others, image)
+    if newest is not None and _number(newest) > _number(version):
+        return f"{short_version(newest.id)} is newer"
+    return ""
+
+
+def missed_version(versions: Iterable[ImageVersion], image: ImagePolicy, now: datetime) -> ImageVersion | None:
+    """The version that a sweep starts if nothing has: the newest, published within the look-back, and complete.
+
+    An older version never stands in for a newest one that is not complete yet.
+    """
+    newest = newest_version(versions, image)
+    if newest is None or newest.provisioning != "Succeeded" or newest.published_at is None:
+        return None
+    return newest if newest.published_at >= now - image.sweep_lookback else None
+
+
+def newest_version(versions: Iterable[ImageVersion], image: ImagePolicy) -> ImageVersion | None:
+    """The usable version with the highest number that is not held back, None when there is none."""
+    usable = [
+        version
+        for version in versions
+        if version_number(version.id) is not None
+        and version.provisioning not in _UNUSABLE
+        and (image.include_excluded or not version.exclude_from_latest)
+    ]
+    return max(usable, key=_number, default=None)
+
+
+def _number(version: ImageVersion) -> tuple[int, int, int]:
+    return version_number(version.id) or (0, 0, 0)

@@ -1,0 +1,44 @@
+"""What a rollout as a whole has come to, from what its host pools have come to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rollout.model import Phase
+
+_WORST_FIRST = (Phase.HALTED, Phase.FAILED, Phase.SUPERSEDED)
+
+_FINAL = frozenset(
+    {Phase.HALTED, Phase.SUPERSEDED, Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS, Phase.REFUSED, Phase.FAILED}
+)
+
+
+def is_final(phase: Phase) -> bool:
+    """Nothing more happens by itself in this phase."""
+    return phase in _FINAL
+
+
+def overall_phase(pools: Iterable[Phase], *, regions_missed: bool = False) -> Phase:
+    """The phase of the whole from the final phases of its pools.
+
+    The first that applies: Halted if any pool halted, because then the image is suspect everywhere; Failed if any
+    failed, or if every one was refused; Superseded if any was; SucceededWithSkips if any skipped hosts or was refused,
+    or a region of the policy was missed; else Succeeded.
+    """
+    phases = Counter(pools)
+    for phase in _WORST_FIRST:
+        if phases[phase]:
+            return phase
+    if phases[Phase.REFUSED] == phases.total():
+        return Phase.FAILED
+    if phases[Phase.REFUSED] or phases[Phase.SUCCEEDED_WITH_SKIPS] or regions_missed:
+        return Phase.SUCCEEDED_WITH_SKIPS
+    return Phase.SUCCEEDED
+
+
+def summary(pools: Iterable[Phase]) -> str:
+    """One sentence on how many pools stand where: "2 host pools: 1 Succeeded, 1 Halted"."""
+    phases = Counter(pools)
+    counts = ", ".join(f"{count} {phase}" for phase, count in phases.items())
+    return f"{phases.total()} host pool{'s' if phases.total() != 1 else ''}: {counts}"

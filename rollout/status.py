@@ -1,0 +1,75 @@
+"""What is shown of a rollout while it runs and when it has ended: small, because Durable keeps 16 kB of it at most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from msgspec import Struct
+
+from rollout.model import Phase, RolloutState, short_version
+
+LONGEST_MESSAGE = 1000
+MOST_HOSTS_LISTED = 20
+
+
+class PoolStatus(Struct, frozen=True, omit_defaults=True):
+    """Where a host pool's rollout stands: phase, why, since when, and when it looks again (None: it has ended).
+
+    `in_hand` counts hosts by what is being done with them; `quarantined` and `skipped` list up to 20 with the reason.
+    """
+
+    pool: str
+    version: str
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+    next: datetime | None = None
+    desired: int = 0
+    wave: int = 0
+    in_hand: dict[str, int] = {}
+    quarantined: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    forced_sign_outs: int = 0
+    disconnected_sign_outs: int = 0
+
+
+def pool_status(pool: str, state: RolloutState, next_look: datetime | None = None) -> PoolStatus:
+    """The status of the rollout of the pool of this name."""
+    return PoolStatus(
+        pool=pool,
+        version=short_version(state.target),
+        phase=state.phase,
+        reason=state.reason,
+        message=state.message[:LONGEST_MESSAGE],
+        since=state.since,
+        next=next_look,
+        desired=max(0, state.desired),
+        wave=state.wave,
+        in_hand=dict(sorted(Counter(str(host.stage) for host in state.in_hand.values()).items())),
+        quarantined=dict(list(state.quarantined.items())[:MOST_HOSTS_LISTED]),
+        skipped=dict(list(state.skipped.items())[:MOST_HOSTS_LISTED]),
+        forced_sign_outs=state.forced_sign_outs,
+        disconnected_sign_outs=state.disconnected_sign_outs,
+    )
+
+
+class ImageStatus(Struct, frozen=True, omit_defaults=True):
+    """Where a rollout as a whole stands. `pools` maps each pool's name to its phase as far as the whole knows it."""
+
+    image: str
+    version: str
+    phase: Phase
+    message: str
+    pools: dict[str, Phase]
+
+
+class ImageResult(Struct, frozen=True, omit_defaults=True):
+    """How a rollout ended, as a whole and for each pool."""
+
+    image: str
+    version: str
+    phase: Phase
+    message: str
+    pools: tuple[PoolStatus, ...]

@@ -1,0 +1,1 @@
+"""Every activity against the simulated Azure, with its input and answer passing through JSON as in Durable."""

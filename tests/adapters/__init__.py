@@ -1,0 +1,1 @@
+"""The adapters against the simulated Azure, through the real client libraries, and against bodies Azure might send."""

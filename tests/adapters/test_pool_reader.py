@@ -1,0 +1,268 @@
+"""The picture of a pool: both of Azure's views of each host put together."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters import pool_reader, session_hosts, virtual_machines
+from adapters.errors import StepFailed
+from adapters.pool_reader import host_shape, is_unregistered_host, read_regions, registered_host, vm_half
+from rollout.model import HostShape, SessionHost
+from simulator.errors import AzureError
+from simulator.faults import Site
+from tests.activities.orders import provisioning
+from tests.adapters.office import ROLLOUT, SimulatedOffice, simulated_office
+
+POOL = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.DesktopVirtualization/hostPools/office"
+
+
+def test_a_running_host_is_shown_with_both_halves(office: SimulatedOffice) -> None:
+    host = office.look().hosts[0]
+
+    assert host.name == "avd-000"
+    assert host.vm_id.lower() == office.office.machine_id("avd-000").lower()
+    assert host.registration.lower().startswith(f"{office.pool_id}/sessionHosts/avd-000".lower())
+    assert host.image_version_id == office.office.version_id("1.0.0")
+    assert (host.provisioning, host.power, host.status) == ("Succeeded", "running", "Available")
+    assert host.allows_new_sessions
+    assert host.shape.vm_size == "Standard_D4as_v5"
+    assert host.shape.location == "westeurope"
+    assert host.zone in ("1", "2", "3")
+    assert host.last_heartbeat == office.clock()
+
+
+def test_sessions_are_shown_on_their_host_with_ids_that_azure_takes_back() -> None:
+    with simulated_office(people=20) as office:
+        office.wait(hours=4)
+        hosts = office.look().hosts
+
+        assert sum(len(host.sessions) for host in hosts) > 5
+        busy = next(host for host in hosts if host.sessions)
+        assert all(session.id.isdigit() and "@" in session.user for session in busy.sessions)
+        session_hosts.sign_out(busy.registration, busy.sessions[0].id)
+        assert busy.sessions[0].user not in {s.user for s in session_hosts.list_sessions(busy.registration)}
+
+
+def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None:
+    calls = {}
+    for hosts in (3, 100):
+        with simulated_office(hosts=hosts) as office:
+            office.look()
+            calls[hosts] = office.arm.calls.total()
+
+    assert calls[3] == calls[100] == 6
+
+
+def test_long_lists_are_read_to_the_last_page() -> None:
+    with simulated_office(hosts=25) as office:
+        office.arm.page_size = 4
+
+        snapshot = office.look()
+
+        assert len(snapshot.hosts) == 25
+        assert all(host.power == "running" and host.status == "Available" for host in snapshot.hosts)
+
+
+def test_a_pool_that_azure_updates_itself_says_so() -> None:
+    with simulated_office(management_type="Automated") as office:
+        assert office.look().pool.management_type == "Automated"
+
+
+def test_where_a_cloud_lacks_the_preview_the_pool_is_read_all_the_same(office: SimulatedOffice) -> None:
+    office.faults.fail_next("GET", r"hostPools/[^/]+$", AzureError(400, "InvalidApiVersionParameter", "not here"))
+
+    assert office.look().pool.management_type == ""
+    assert office.look().pool.pool_type == "Pooled"
+
+
+def test_a_new_vm_is_shown_before_it_registers_and_looked_into_only_when_asked(office: SimulatedOffice) -> None:
+    provisioning(office, "avd-004")
+    office.wait(minutes=10)
+
+    assert office.host("avd-004").registration == ""
+    assert office.host("avd-004").extensions == {}
+    before = office.arm.calls.total()
+    assert office.host("avd-004", "avd-004", "avd-001").provisioning == "Succeeded"
+    # One call for the new VM; none for the host that is registered.
+    assert office.arm.calls.total() - before == 7
+
+
+def test_a_vm_that_azure_had_no_room_for_says_why(office: SimulatedOffice) -> None:
+    office.faults.fail_next("*", "avd-004", Site.ALLOCATION_FAILED)
+    provisioning(office, "avd-004")
+    office.wait(minutes=15)
+
+    host = office.host("avd-004", "avd-004")
+    assert (host.provisioning, host.provisioning_error) == ("Failed", "ZonalAllocationFailed")
+
+
+def test_names_of_vms_that_are_no_hosts_are_in_use_too(office: SimulatedOffice) -> None:
+    provisioning(office, "avd-017", rollout="image-other-1.0.0-abcdef:another-pool")
+
+    snapshot = office.look()
+    assert "avd-017" in snapshot.names_in_use
+    assert "avd-017" not in {host.name for host in snapshot.hosts}
+
+
+def test_a_version_that_azure_no_longer_has_is_shown_as_none(office: SimulatedOffice) -> None:
+    assert office.look(version="9.9.9").image is None
+
+
+def test_a_pool_that_is_gone_is_an_error_that_says_so(office: SimulatedOffice) -> None:
+    with pytest.raises(StepFailed) as failed:
+        pool_reader.observe(
+            f"{office.pool_id}x", office.office.version_id("2.0.0"), office.policy(), ROLLOUT, [], office.clock()
+        )
+    assert failed.value.error.code == "ResourceNotFound"
+
+
+def test_the_regions_of_a_pool_are_those_of_its_vms(office: SimulatedOffice) -> None:
+    assert read_regions(office.pool_id) == ("westeurope",)
+
+
+def test_a_pool_without_vms_is_where_it_says_itself() -> None:
+    with simulated_office(hosts=0, region="northeurope") as office:
+        assert read_regions(office.pool_id) == ("northeurope",)
+
+
+# ------------------------------------------------------------------------------------- bodies that Azure might send
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": None, "id": None, "tags": None, "zones": None, "properties": None},
+        {"properties": "text", "tags": "text", "zones": "1", "name": 7, "identity": []},
+        {"properties": {"storageProfile": [], "hardwareProfile": None, "instanceView": {"statuses": [None, 3, {}]}}},
+        {"properties": {"storageProfile": {"osDisk": {"diffDiskSettings": None, "managedDisk": "x"}}}},
+        {"tags": {"a": None, "b": 3}, "identity": {"userAssignedIdentities": ["x"]}},
+    ],
+)
+def test_a_vm_that_cannot_be_read_is_shown_with_empty_fields(body: dict[str, object]) -> None:
+    host = vm_half(body, "")
+
+    assert (host.provisioning, host.image_version_id, host.zone) == ("", "", "")
+    assert host.shape.location == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"id": None, "name": None, "properties": None},
+        {"properties": []},
+        {
+            "properties": {
+                "status": None,
+                "allowNewSession": "yes",
+                "lastHeartBeat": "yesterday",
+                "sessions": "three",
+                "assignedUser": None,
+                "sessionHostHealthCheckResults": [None, "x", {"healthCheckName": None}],
+            }
+        },
+    ],
+)
+def test_a_registration_that_cannot_be_read_is_shown_as_unfit(body: dict[str, object]) -> None:
+    host = registered_host(SessionHost("avd-001"), POOL, body, ())
+
+    assert not host.allows_new_sessions
+    assert (host.status, host.last_heartbeat, host.session_count, host.failed_checks) == ("", None, 0, ())
+
+
+def test_an_unknown_status_word_is_kept() -> None:
+    host = registered_host(SessionHost("avd-001"), POOL, {"properties": {"status": "Hibernated"}}, ())
+
+    assert host.status == "Hibernated"
+
+
+def test_a_host_whose_vm_is_gone_keeps_the_name_of_the_vm(office: SimulatedOffice) -> None:
+    office.estate.machines.delete(office.office.machine_id("avd-002"))
+    office.wait(minutes=20)
+
+    host = office.host("avd-002")
+    assert host.vm_id == ""
+    assert host.registration
+
+
+def test_only_health_checks_that_keep_people_out_count() -> None:
+    checks = [
+        {"healthCheckName": "SxSStackListenerCheck", "healthCheckResult": "HealthCheckFailed"},
+        {"healthCheckName": "DomainTrustCheck", "healthCheckResult": "HealthCheckFailed"},
+        {"healthCheckName": "DomainJoinedCheck", "healthCheckResult": "HealthCheckSucceeded"},
+        {"healthCheckName": "MonitoringAgentCheck", "healthCheckResult": "HealthCheckFailed"},
+    ]
+
+    host = registered_host(SessionHost("avd-001"), POOL, {"properties": {"sessionHostHealthCheckResults": checks}}, ())
+
+    assert host.failed_checks == ("SxSStackListenerCheck", "DomainTrustCheck")
+
+
+def test_everything_that_a_new_host_inherits_is_read_from_the_vm() -> None:
+    body = {
+        "location": "westeurope",
+        "tags": {"cost": "42", "goldroll-rollout": "x", "goldroll-quarantined": "y"},
+        "identity": {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {"/b": {}, "/a": {}}},
+        "properties": {
+            "hardwareProfile": {"vmSize": "Standard_D4as_v5"},
+            "licenseType": "Windows_Client",
+            "securityProfile": {
+                "securityType": "TrustedLaunch",
+                "encryptionAtHost": True,
+                "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
+            },
+            "storageProfile": {
+                "osDisk": {
+                    "managedDisk": {"storageAccountType": "Premium_LRS"},
+                    "diffDiskSettings": {"option": "Local"},
+                }
+            },
+        },
+    }
+
+    assert host_shape(body) == HostShape(
+        location="westeurope",
+        vm_size="Standard_D4as_v5",
+        os_disk_type="Premium_LRS",
+        ephemeral_placement="CacheDisk",
+        security_type="TrustedLaunch",
+        secure_boot=True,
+        vtpm=True,
+        encryption_at_host=True,
+        license_type="Windows_Client",
+        identity_type="SystemAssigned, UserAssigned",
+        user_identities=("/a", "/b"),
+        tags={"cost": "42"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "belongs"),
+    [
+        ({"goldroll-rollout": ROLLOUT}, True),
+        ({"goldroll-rollout": "image-gal-win11-1.0.0-abcdef:office"}, True),
+        ({"goldroll-rollout": "image-gal-win11-1.0.0-abcdef:office", "cm-resource-parent": POOL.upper()}, True),
+        ({"goldroll-rollout": "image-gal-win11-1.0.0-abcdef:office", "cm-resource-parent": f"{POOL}-2"}, False),
+        ({"goldroll-rollout": "image-gal-win11-1.0.0-abcdef:another-office"}, False),
+        ({"goldroll-rollout": "office"}, False),
+        ({"cm-resource-parent": POOL}, False),
+        ({}, False),
+    ],
+)
+def test_only_vms_of_this_pools_rollouts_are_taken_for_its_hosts(tags: dict[str, str], belongs: bool) -> None:
+    assert is_unregistered_host({"tags": tags}, POOL, "office", ROLLOUT) is belongs
+
+
+def test_the_power_state_is_found_among_other_statuses() -> None:
+    statuses = [{"code": "ProvisioningState/succeeded"}, {"code": "PowerState/deallocated"}]
+
+    assert virtual_machines.power_state({"properties": {"instanceView": {"statuses": statuses}}}) == "deallocated"
+
+
+def test_seven_digits_of_a_second_are_read() -> None:
+    body = {"properties": {"lastHeartBeat": "2026-11-20T10:01:02.1234567Z"}}
+
+    assert session_hosts.last_heartbeat(body) == datetime(2026, 11, 20, 10, 1, 2, 123456, tzinfo=UTC)

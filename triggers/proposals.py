@@ -1,0 +1,86 @@
+"""What is to be rolled out, going by the policy and what the gallery holds now. Reads only, and may block."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from msgspec import Struct
+
+from adapters.gallery import list_versions, read_version
+from adapters.policy_source import current_policy
+from rollout.assignments import ImageRollout
+from rollout.candidates import missed_version, why_not
+from rollout.model import definition_of, short_version
+from rollout.policy import ImagePolicy, Policy
+
+_log = logging.getLogger("goldroll.triggers")
+
+
+class NotProposed(Struct, frozen=True):
+    """Nothing is to be rolled out; `code` for machines, `why` for people."""
+
+    code: str
+    why: str
+
+
+def announced(version_id: str) -> ImageRollout | NotProposed:
+    """The rollout of a version that an event has announced. The event is only a hint: the version is read again.
+
+    Raises PolicyUnusable when there is no valid policy, StepFailed when Azure cannot be read.
+    """
+    policy = current_policy()
+    definition = definition_of(version_id)
+    image = next((image for image in policy.images if definition_of(image.definition_id) == definition), None)
+    if image is None:
+        return NotProposed("UnknownImage", f"image definition {definition} is not in the policy")
+    version = read_version(version_id)
+    if version is None:
+        return NotProposed("NoSuchVersion", f"image version {version_id} does not exist (any more)")
+    if why := why_not(version, list_versions(image.definition_id), image):
+        return NotProposed("NotACandidate", f"{image.name} {short_version(version_id)} is ignored: {why}")
+    return _rollout(policy, image, version.id or version_id)
+
+
+def missed(now: datetime) -> list[ImageRollout]:
+    """For each image of the policy the rollout of its newest version, if that was published not long before `now`.
+
+    Raises PolicyUnusable when there is no valid policy, StepFailed when Azure cannot be read.
+    """
+    policy = current_policy()
+    found = []
+    for image in policy.images:
+        version = missed_version(list_versions(image.definition_id), image, now)
+        if version is None:
+            continue
+        proposal = _rollout(policy, image, version.id)
+        if isinstance(proposal, ImageRollout):
+            found.append(proposal)
+        else:
+            _log.warning("%s", proposal.why)
+    return found
+
+
+def requested(image_name: str, number: str) -> ImageRollout | NotProposed:
+    """The rollout of a version that a person asks for: any that exists and is not broken, held back or not.
+
+    Raises PolicyUnusable when there is no valid policy, StepFailed when Azure cannot be read.
+    """
+    policy = current_policy()
+    image = next((image for image in policy.images if image.name == image_name), None)
+    if image is None:
+        known = ", ".join(sorted(image.name for image in policy.images))
+        return NotProposed("UnknownImage", f"the policy has no image {image_name!r}; it has {known}")
+    version = read_version(f"{image.definition_id}/versions/{number}")
+    if version is None:
+        return NotProposed("NoSuchVersion", f"{image_name} has no version {number}")
+    if version.provisioning in ("Failed", "Deleting"):
+        return NotProposed("UnusableVersion", f"{image_name} {number} has provisioning state {version.provisioning}")
+    return _rollout(policy, image, version.id)
+
+
+def _rollout(policy: Policy, image: ImagePolicy, version_id: str) -> ImageRollout | NotProposed:
+    pools = tuple(pool for pool in policy.host_pools if pool.image == image.name)
+    if not pools:
+        return NotProposed("NoHostPool", f"no host pool of the policy uses image {image.name}")
+    return ImageRollout(version_id, image, pools)
