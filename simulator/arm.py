@@ -107,7 +107,7 @@ class Arm:
             "x-ms-correlation-request-id": request.headers.get("x-ms-correlation-request-id", guid(self._rng)),
             **answer.headers,
         }
-        if "Azure-AsyncOperation" in answer.headers:
+        if answer.status < 400 and "Retry-After" in answer.headers:
             headers["Retry-After"] = str(self.retry_after)
         if self._buckets is not None:
             headers.update(self._buckets.remaining(request.method))

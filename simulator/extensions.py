@@ -26,7 +26,11 @@ Effect = Callable[[Machine, "Extension"], OperationFailure | None]
 
 @dataclass(frozen=True, slots=True)
 class ExtensionSpec:
-    """What a machine is asked to install. `protected` is what Azure hands to the guest and never returns."""
+    """What a machine is asked to install. `protected` is what Azure hands to the guest and never returns.
+
+    `key_vault` is the reference (`secretUrl`, `sourceVault`) to a secret that holds the protected settings instead; every
+    vault is taken to exist, and to hold what the extension needs.
+    """
 
     publisher: str
     type: str
@@ -35,6 +39,7 @@ class ExtensionSpec:
     protected: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     auto_upgrade_minor_version: bool = True
+    key_vault: Mapping[str, Any] = field(default_factory=dict)
 
 
 def entra_join() -> ExtensionSpec:

@@ -100,6 +100,8 @@ def extension_body(extension: Extension, *, instance_view: bool = False) -> Json
         "settings": copy.deepcopy(dict(extension.spec.settings)),
         "provisioningState": extension.provisioning_state,
     }
+    if extension.spec.key_vault:
+        properties["protectedSettingsFromKeyVault"] = copy.deepcopy(dict(extension.spec.key_vault))
     if instance_view:
         properties["instanceView"] = extension_view(extension)
     return {

@@ -198,7 +198,8 @@ def _extension_spec(request: Request) -> ExtensionSpec:
     if missing:
         raise invalid(f"Required parameter '{missing[0]}' is missing (null).", missing[0])
     settings, protected = properties.get("settings") or {}, properties.get("protectedSettings") or {}
-    if not isinstance(settings, dict) or not isinstance(protected, dict):
+    key_vault = properties.get("protectedSettingsFromKeyVault") or {}
+    if not all(isinstance(one, dict) for one in (settings, protected, key_vault)):
         raise invalid("The settings of an extension must be objects.", "settings")
     return ExtensionSpec(
         str(properties["publisher"]),
@@ -208,6 +209,7 @@ def _extension_spec(request: Request) -> ExtensionSpec:
         protected,
         _string_tags(request.body),
         properties.get("autoUpgradeMinorVersion") is True,
+        key_vault,
     )
 
 

@@ -145,7 +145,8 @@ class SessionHosts:
     def join_domain(self, machine: Machine, extension: Extension) -> OperationFailure | None:
         """What JsonADDomainExtension does: the host's name is then fully qualified."""
         domain = str(extension.spec.settings.get("Name", ""))
-        if not domain or "Password" not in extension.spec.protected:
+        has_password = "Password" in extension.spec.protected or bool(extension.spec.key_vault.get("secretUrl"))
+        if not domain or not has_password:
             return OperationFailure(
                 "VMExtensionProvisioningError",
                 "VM has reported a failure when processing extension 'JsonADDomainExtension'. Error message: "
