@@ -1,0 +1,182 @@
+"""The lease of a host pool: one rollout at a time works on a pool, a newer version takes over, others wait their turn.
+
+Pure data and functions; the `host_pool` entity stores the lease and calls one of them at a time. A rollout asks again
+and again until it is granted or refused, and checks in at every turn while it holds the pool.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from rollout.model import definition_of, short_version, version_number
+
+EXPIRES_AFTER = timedelta(hours=1)
+"""Not renewed for so long, a holder counts as dead and a waiting rollout as gone. Both ask every few minutes."""
+
+
+class Waiter(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A rollout that waits for the pool. With `supersedes` it asks a holder of an older version to finish early."""
+
+    rollout: str
+    target: str
+    seen_at: datetime
+    supersedes: bool = False
+
+
+class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Who holds the pool for which version (both "" when it is free), and who waits, the next one first.
+
+    `fence` grows by one whenever the pool changes hands. A stored lease of another shape does not decode: nobody may
+    conclude from it that the pool is free.
+    """
+
+    holder: str = ""
+    target: str = ""
+    renewed_at: datetime | None = None
+    waiting: tuple[Waiter, ...] = ()
+    fence: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a holder of whom it is not known when he was last seen."""
+        if bool(self.holder) is (self.renewed_at is None):
+            raise ValueError("a lease has a holder and a time, or neither")
+
+
+class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
+    """What a rollout is told. `message` is one sentence; `superseded_by` the rollout of a newer version, if any.
+
+    granted: it holds the pool, under number `fence`. waiting: ask again. refused: it will never get the pool.
+    lost: it does not hold the pool (any more) and must not touch it.
+    """
+
+    verdict: Literal["granted", "waiting", "refused", "lost"]
+    message: str
+    superseded_by: str = ""
+    fence: int = 0
+
+
+def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
+    """Ask for the pool, for image version `target`. The holder may ask again: that renews the lease and no more.
+
+    A rollout of a newer version of the same image definition takes over with `on_newer` "supersede": the holder learns
+    of it when it checks in, and a rollout of a version in between that waits loses its place. With "wait", as with any
+    other word, and for other definitions, it waits for its turn. An older version than the holder's or than one
+    ahead in the queue, or the same version under another rollout, is refused.
+    """
+    lease = _without_the_dead(lease, rollout, now)
+    if lease.holder == rollout:
+        return check_in(lease, rollout, now)
+    if rival := _rival(lease, rollout, target):
+        return _without(lease, rollout), _refusal(target, *rival)
+    waiter = Waiter(rollout, target, now, supersedes=on_newer == "supersede")
+    lease = _enqueue(lease, waiter)
+    if lease.holder or lease.waiting[0] != waiter:
+        return lease, _waiting(lease, waiter)
+    granted = Lease(rollout, target, now, lease.waiting[1:], lease.fence + 1)
+    return granted, _granted(granted)
+
+
+def check_in(lease: Lease, rollout: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
+    """Renew the lease; the answer names the rollout that supersedes this one, or says that the lease is lost.
+
+    A holder that comes back late keeps the pool if nobody else has taken it meanwhile.
+    """
+    lease = _without_the_dead(lease, rollout, now)
+    if lease.holder != rollout:
+        return lease, _lost(lease)
+    lease = structs.replace(lease, renewed_at=max(now, lease.renewed_at or now))
+    return lease, _granted(lease)
+
+
+def release(lease: Lease, rollout: str) -> tuple[Lease, LeaseAnswer]:
+    """Give the pool, or the place among those who wait, back; from anybody else it changes nothing."""
+    lease = _without(lease, rollout)
+    if lease.holder != rollout:
+        return lease, _lost(lease)
+    free = structs.replace(lease, holder="", target="", renewed_at=None)
+    return free, LeaseAnswer("lost", "the host pool has been given back", fence=free.fence)
+
+
+# -------------------------------------------------------------------------------------------------------------- queue
+
+
+def _without_the_dead(lease: Lease, rollout: str, now: datetime) -> Lease:
+    """The lease without an expired holder and expired waiters, except for the rollout that is just asking."""
+    waiting = tuple(w for w in lease.waiting if w.rollout == rollout or now - w.seen_at < EXPIRES_AFTER)
+    lease = structs.replace(lease, waiting=waiting)
+    if lease.renewed_at is None or lease.holder == rollout or now - lease.renewed_at < EXPIRES_AFTER:
+        return lease
+    return structs.replace(lease, holder="", target="", renewed_at=None)
+
+
+def _without(lease: Lease, rollout: str) -> Lease:
+    return structs.replace(lease, waiting=tuple(w for w in lease.waiting if w.rollout != rollout))
+
+
+def _enqueue(lease: Lease, waiter: Waiter) -> Lease:
+    """The waiter in its place: where it was, or that of an older version that it displaces, or last."""
+    replaced = [w.rollout == waiter.rollout or _supersedes(waiter, w.target) for w in lease.waiting]
+    place = replaced.index(True) if True in replaced else len(replaced)
+    kept = [w for w, is_replaced in zip(lease.waiting, replaced, strict=True) if not is_replaced]
+    # Everything before `place` is kept, so it is the same place in what is left.
+    return structs.replace(lease, waiting=(*kept[:place], waiter, *kept[place:]))
+
+
+def _supersedes(waiter: Waiter, target: str) -> bool:
+    return waiter.supersedes and _is_newer(waiter.target, target)
+
+
+def _rival(lease: Lease, rollout: str, target: str) -> tuple[str, str] | None:
+    """The holder or a rollout ahead in the queue, and its version, that is as new as the asking one or newer."""
+    ahead = takewhile(lambda waiter: waiter.rollout != rollout, lease.waiting)
+    for name, version in [(lease.holder, lease.target), *((w.rollout, w.target) for w in ahead)]:
+        if name and (target.lower() == version.lower() or _is_newer(version, target)):
+            return name, version
+    return None
+
+
+def _is_newer(version_id: str, other: str) -> bool:
+    """Both are versions of one image definition and the first has the higher number."""
+    number, other_number = version_number(version_id), version_number(other)
+    if number is None or other_number is None or definition_of(version_id) != definition_of(other):
+        return False
+    return number > other_number
+
+
+# ------------------------------------------------------------------------------------------------------------ answers
+
+
+def _granted(lease: Lease) -> LeaseAnswer:
+    successor = next((w for w in lease.waiting if _supersedes(w, lease.target)), None)
+    if successor is None:
+        return LeaseAnswer("granted", "the host pool is held for this rollout", fence=lease.fence)
+    message = f"version {short_version(successor.target)} is newer and waits for the host pool"
+    return LeaseAnswer("granted", message, superseded_by=successor.rollout, fence=lease.fence)
+
+
+def _waiting(lease: Lease, waiter: Waiter) -> LeaseAnswer:
+    mine, other = short_version(waiter.target), short_version(lease.target)
+    if _supersedes(waiter, lease.target):
+        message = f"version {other} finishes what it has in hand, then {mine} goes on"
+    elif lease.holder:
+        message = f"rollout {lease.holder} works on the host pool; this one goes on when that has ended"
+    else:
+        message = f"rollout {lease.waiting[0].rollout} has waited for the host pool for longer"
+    return LeaseAnswer("waiting", message, fence=lease.fence)
+
+
+def _refusal(target: str, rival: str, rival_target: str) -> LeaseAnswer:
+    mine, other = short_version(target), short_version(rival_target)
+    if target.lower() == rival_target.lower():
+        return LeaseAnswer("refused", f"rollout {rival} rolls version {other} out to this host pool already")
+    message = f"version {mine} is older than {other}, which rollout {rival} rolls out to this host pool"
+    return LeaseAnswer("refused", message, superseded_by=rival)
+
+
+def _lost(lease: Lease) -> LeaseAnswer:
+    held = f"rollout {lease.holder} holds the host pool" if lease.holder else "nobody holds the host pool"
+    return LeaseAnswer("lost", f"{held}; this rollout does not", fence=lease.fence)
