@@ -1,0 +1,264 @@
+"""Plays a scenario: the real app on a local host in virtual time, against a simulated Azure in the same process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from adapters import connect
+from demo.result import Result, RolloutEnd, pool_end
+from demo.scenario import Scenario, Stage
+from demo.sight import Sight, look_at
+from demo.story import Line, Story
+from demo.watching import JournalWatch
+from localhost import ActivityCall, Host, LogLine, VirtualClock
+from localhost.events import HostEvent
+from localhost.faults import ActivityFaults, Fault, Moment
+from localhost.store import Instance
+from rollout.policy import Policy
+from rollout.policy_file import read_policy
+from simulator import event_grid
+from simulator.arm import Arm
+from simulator.estate import Estate
+from simulator.faults import Faults
+from simulator.galleries import Announcement
+from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
+
+APP = Path(__file__).resolve().parent.parent
+"""Where function_app.py and host.json are."""
+
+ROLL_OUT_IMAGE = "roll_out_image"
+MINUTE = timedelta(minutes=1)
+
+Pause = Callable[[datetime, datetime], Any]
+
+
+class Audience:
+    """Whoever watches a run. Override what shall be seen."""
+
+    def begin(self, run: Run) -> None:
+        """The estate stands and the host is about to start."""
+
+    def hear(self, line: Line) -> None:
+        """The story goes on."""
+
+    def look(self, sight: Sight) -> None:
+        """A simulated minute has passed."""
+
+    def end(self, result: Result) -> None:
+        """The run is over."""
+
+
+class Run:
+    """One play of one scenario."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int = 1,
+        *,
+        audience: Audience | None = None,
+        pause: Pause | None = None,
+        activity_faults: ActivityFaults | None = None,
+    ) -> None:
+        """`pause` is awaited before virtual time moves from one moment to another; `activity_faults` are for tests."""
+        self.scenario = scenario
+        self.seed = seed
+        self.policy: Policy = read_policy(scenario.policy)
+        self.clock = VirtualClock(scenario.begins)
+        self.clock.before_advance = pause
+        self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
+        self.arm = Arm(self.estate)
+        self.stage = Stage(self.estate, scenario.begins)
+        scenario.set_the_stage(self.stage)
+        self.estate.start_counting()
+        pool_names = {office.pool.name: name for name, office in self.stage.offices.items()}
+        self._hosts_before = {name: len(office.pool.hosts) for name, office in self.stage.offices.items()}
+        self._audience = audience or Audience()
+        self.watch = JournalWatch(self.stage, self.policy)
+        self.story = Story(self.estate, pool_names, self._audience.hear)
+        self._activity_faults = activity_faults
+        self._announced: list[Announcement] = []
+        self._errors: list[str] = []
+        self._over = False
+
+    async def play(self) -> Result:
+        """Play to the end and say how it was. Never raises for what goes wrong in the story; it is in the result."""
+        started = time.perf_counter()
+        self._audience.begin(self)
+        with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
+            settings = {"GOLDROLL_POLICY": str(policy_file), "GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *"}
+            async with self._host(settings) as host, aiohttp.ClientSession(host.base_url) as event_grid_client:
+                self._deliver_events_through(event_grid_client)
+                self._tick(host)
+                ended = await host.run_until(lambda: self._over, limit=self.scenario.lasts_at_most)
+                self.estate.now()
+                result = self._result(host, time.perf_counter() - started, ended=ended)
+        self._audience.end(result)
+        return result
+
+    @asynccontextmanager
+    async def _host(self, settings: Mapping[str, str]) -> AsyncIterator[Host]:
+        goldroll = logging.getLogger("goldroll")
+        level = goldroll.level
+        goldroll.setLevel(logging.INFO)
+        host = Host(APP, self.clock, ":memory:", 0, settings=settings, faults=self._around_activity)
+        host.subscribe(self._hear)
+        try:
+            async with host:
+                yield host
+        finally:
+            goldroll.setLevel(level)
+
+    def _around_activity(self, moment: Moment, call: ActivityCall) -> Fault | None:
+        if moment == "before":
+            self.watch.begins(call)
+        return self._activity_faults(moment, call) if self._activity_faults else None
+
+    def _hear(self, event: HostEvent) -> None:
+        if isinstance(event, LogLine):
+            self.story.hear(event)
+            if event.level in ("ERROR", "CRITICAL"):
+                self._errors.append(event.message.splitlines()[0])
+        self.watch.hear(event)
+
+    # ------------------------------------------------------------------------------------------------- passing the day
+
+    def _tick(self, host: Host) -> None:
+        """Let Azure's own doings of the last minute happen, look around, and come back in a minute."""
+        now = self.clock.now()
+        self.estate.now()
+        rollouts = _image_rollouts(host)
+        self._audience.look(look_at(self.stage, self.policy, host, now))
+        script_is_over = self.stage.last_act is None or now > self.stage.last_act
+        enough = len(rollouts) >= self.scenario.outcome.rollouts
+        self._over = script_is_over and enough and all(instance.is_finished for instance in rollouts)
+        self.clock.call_at(now + MINUTE, lambda: self._tick(host))
+
+    def _deliver_events_through(self, client: aiohttp.ClientSession) -> None:
+        """Post every event to the host's webhook when Event Grid sends it, and again where the script says."""
+
+        async def post(announcement: Announcement) -> None:
+            body = event_grid.events_of(announcement)
+            headers = {"aeg-event-type": "Notification"}
+            path = "/runtime/webhooks/eventgrid?functionName=image_published"
+            async with client.post(path, json=body, headers=headers) as answer:
+                if answer.status >= 300:
+                    self._errors.append(f"the app answered {answer.status} to an Event Grid event")
+
+        def announce(announcement: Announcement) -> None:
+            self._announced.append(announcement)
+            self.clock.call_at(self.clock.now(), lambda: post(announcement))
+
+        self.estate.galleries.on_announcement(announce)
+        for moment in self.stage.repeated_events:
+            self.clock.call_at(moment, lambda: post(self._announced[-1]))
+
+    # --------------------------------------------------------------------------------------------------- how it ended
+
+    def _result(self, host: Host, seconds: float, *, ended: bool) -> Result:
+        rollouts = tuple(_rollout_end(instance) for instance in _image_rollouts(host))
+        statuses = _pool_statuses(host)
+        target = self.stage.published[-1] if self.stage.published else ""
+        result = Result(
+            scenario=self.scenario.name,
+            seed=self.seed,
+            rollouts=rollouts,
+            pools=tuple(
+                pool_end(name, office, self._hosts_before[name], target, statuses.get(name, {}))
+                for name, office in self.stage.offices.items()
+            ),
+            ledger=self.estate.ledger.as_dict(),
+            people=len(self.estate.people.all()),
+            arm_calls=self.arm.calls.total(),
+            simulated=self.clock.now() - self.scenario.begins,
+            real_seconds=seconds,
+            story=tuple(self.story.lines),
+            journal=tuple(self.estate.journal.entries),
+            violations=tuple(self.watch.violations),
+            host={
+                "episodes": host.stats.episodes,
+                "activities": host.stats.activities,
+                "longest_history": host.stats.max_history,
+                "replay_seconds": round(host.stats.replay_seconds, 2),
+            },
+        )
+        return replace(result, problems=tuple(self._problems(result, ended=ended)))
+
+    def _problems(self, result: Result, *, ended: bool) -> Iterator[str]:
+        wanted = self.scenario.outcome
+        if not ended:
+            yield f"it has not ended after {self.scenario.lasts_at_most}"
+        if result.phase != wanted.phase:
+            yield f"the phase is {result.phase} instead of {wanted.phase}"
+        for pool in result.pools:
+            if pool.phase != wanted.pools.get(pool.name):
+                yield f"pool {pool.name} is {pool.phase or 'untouched'} instead of {wanted.pools.get(pool.name)}"
+            if marked := [name for name in pool.tagged if name not in pool.quarantined]:
+                yield f"still tagged by the rollout: {', '.join(marked)}"
+        if len(result.rollouts) != wanted.rollouts:
+            yield f"{len(result.rollouts)} rollouts were started instead of {wanted.rollouts}"
+        yield from (f"rollout {one.instance} is {one.status}" for one in result.rollouts if one.status != "Completed")
+        yield from (f"left without its VM: {orphan.name}" for orphan in self.estate.orphans())
+        yield from (f"two VMs are named {name}" for name in self.estate.duplicates())
+        yield from (f"the app logged an error: {error}" for error in self._errors)
+        yield from (problem for check in wanted.checks if (problem := check(result)))
+
+
+async def play(
+    scenario: Scenario, seed: int = 1, *, audience: Audience | None = None, pause: Pause | None = None
+) -> Result:
+    """Play a scenario to its end."""
+    return await Run(scenario, seed, audience=audience, pause=pause).play()
+
+
+@contextmanager
+def _app_connected_to(arm: Arm) -> Iterator[None]:
+    """The app's adapters talk to this simulated Azure, through the real SDK clients and without a socket."""
+    connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(arm)))
+    try:
+        yield
+    finally:
+        connect.use(None)
+
+
+@contextmanager
+def _policy_file(text: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="goldroll-") as folder:
+        path = Path(folder) / "goldroll.yaml"
+        path.write_text(text, encoding="utf-8")
+        yield path
+
+
+def _image_rollouts(host: Host) -> list[Instance]:
+    return [instance for instance in host.instances("image-") if instance.name == ROLL_OUT_IMAGE]
+
+
+def _rollout_end(instance: Instance) -> RolloutEnd:
+    shown = json.loads(instance.output) or {}
+    shown = shown if isinstance(shown, dict) else {"message": str(shown)}
+    return RolloutEnd(
+        instance=instance.id,
+        version=str(shown.get("version", "")),
+        status=instance.status,
+        phase=str(shown.get("phase", "")),
+        message=str(shown.get("message", "")),
+    )
+
+
+def _pool_statuses(host: Host) -> dict[str, dict[str, Any]]:
+    """Each pool's final status in the last rollout."""
+    last = _image_rollouts(host)[-1:]
+    output = json.loads(last[0].output) if last else None
+    pools = output.get("pools", []) if isinstance(output, dict) else []
+    return {pool["pool"]: pool for pool in pools}

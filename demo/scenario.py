@@ -1,0 +1,112 @@
+"""What a scenario is: an estate with its people, a policy file, a script of the day, and how it must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from demo.policies import REGION, host_prefix
+from simulator.builders import Office, office_pool
+from simulator.estate import Estate
+from simulator.faults import Chance, Site
+from simulator.galleries import GOOD, Flaws, Takes
+from simulator.world import ADMINISTRATOR
+
+if TYPE_CHECKING:
+    from demo.result import Result
+
+MORNING = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+"""A Monday: people arrive around half past eight and leave around five."""
+
+Check = Callable[["Result"], str]
+"""Looks at how a run has ended; returns what is wrong in one sentence, or "" when all is well."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a scenario must come out.
+
+    `phase` is that of the rollout of the newest version, `pools` the final phase of each pool in it. `rollouts` counts
+    image rollouts: a duplicate event must not make another one. `checks` look at anything else.
+    """
+
+    phase: str
+    pools: Mapping[str, str]
+    rollouts: int = 1
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One story that can be played, shown and tested.
+
+    `policy` is the text of a policy file. `set_the_stage` builds the estate and plans what happens in it; the clock
+    stands at `begins` then. `faults` are what goes wrong with Azure's answers by chance. A run that has not ended
+    after `lasts_at_most` has failed.
+    """
+
+    name: str
+    title: str
+    about: str
+    policy: str
+    set_the_stage: Callable[[Stage], None]
+    outcome: Outcome
+    faults: Mapping[Site, Chance] = field(default_factory=dict)
+    begins: datetime = MORNING
+    lasts_at_most: timedelta = timedelta(hours=40)
+
+
+@dataclass
+class Stage:
+    """The estate of a run while it is built and scripted. Times of day are UTC; `day` counts from the first one."""
+
+    estate: Estate
+    begins: datetime
+    offices: dict[str, Office] = field(default_factory=dict)
+    published: list[str] = field(default_factory=list)
+    repeated_events: list[datetime] = field(default_factory=list)
+    last_act: datetime | None = None
+
+    def office(self, name: str = "office", hosts: int = 12, **described: Any) -> Office:
+        """Build a pool with its people; `described` goes to `simulator.builders.office_pool`."""
+        described = {"region": REGION, "host_prefix": host_prefix(name), **described}
+        self.offices[name] = office_pool(self.estate, hosts, name=name, **described)
+        return self.offices[name]
+
+    def at(self, clock: str, act: Callable[[], object], *, day: int = 0, by: str = ADMINISTRATOR) -> None:
+        """Let `by` do something at a time of day such as "09:40"."""
+        self.estate.at(self.moment(clock, day), act, by=by)
+
+    def publish(
+        self,
+        clock: str,
+        office: Office,
+        version: str,
+        *,
+        takes: Mapping[str, timedelta | str] | None = None,
+        flaws: Flaws = GOOD,
+    ) -> None:
+        """Let the image team publish a version at a time of day.
+
+        `takes` says for each region how long the copy takes there, or why it fails (after half an hour); without it
+        the office's own region has the version after 25 minutes.
+        """
+        copies = {region: _copy(how) for region, how in (takes or {office.region: timedelta(minutes=25)}).items()}
+        self.published.append(office.version_id(version))
+        self.at(clock, lambda: office.publish(version, tuple(copies), takes=copies, flaws=flaws), by="image team")
+
+    def repeat_event(self, clock: str) -> None:
+        """Let Event Grid deliver its last event once more, as it may at any time."""
+        self.repeated_events.append(self.moment(clock))
+
+    def moment(self, clock: str, day: int = 0) -> datetime:
+        """A time of day as an instant; remembered, as a run is not over before its script is."""
+        when = datetime.combine(self.begins.date() + timedelta(days=day), time.fromisoformat(clock), UTC)
+        self.last_act = when if self.last_act is None else max(when, self.last_act)
+        return when
+
+
+def _copy(how: timedelta | str) -> Takes:
+    return Takes(timedelta(minutes=30), how) if isinstance(how, str) else Takes(how)
