@@ -55,7 +55,9 @@ def start_wave(turn: Turn, limit: int) -> list[str]:
         return []
     slots = turn.slots()
     slots = structs.replace(slots, free=slots.free - turn.people_leaving())
-    candidates = [host for host in _eligible(turn) if _fits_the_window(turn, host)]
+    eligible = _eligible(turn)
+    candidates = [host for host in eligible if _fits_the_window(turn, host)]
+    turn.out_of_time = bool(eligible) and not candidates
     wave, _, refused = choose_wave(candidates, slots, turn.pool, limit=limit)
     if refused is not None and not wave:
         after = after_draining(slots, refused, turn.pool)

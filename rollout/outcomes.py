@@ -28,6 +28,10 @@ from rollout.steps import (
 SETTLING = timedelta(minutes=2)
 """How long a step that succeeded may take to show in what Azure lists, before it is taken again."""
 
+SWITCHING_OFF = "SwitchingOff"
+"""Reason of a new host that is proven and is being switched off, as the one before it was. A failed attempt keeps it:
+the VM may be off although the answer was lost, and a VM that is off would else never count as proven."""
+
 MAX_ATTEMPTS = 10
 """Attempts after which a host whose step keeps failing is given up: with growing pauses about an hour."""
 
@@ -91,16 +95,9 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
         back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None)
         return _with(state, step.host, back)
     attempts = progress.attempts + 1
-    return _with(
-        state,
-        step.host,
-        structs.replace(
-            progress,
-            attempts=attempts,
-            retry_at=now + retry_pause(attempts, error),
-            reason=f"{error.code}: {error.message}"[:300],
-        ),
-    )
+    reason = progress.reason if progress.reason == SWITCHING_OFF else f"{error.code}: {error.message}"[:300]
+    retry_at = now + retry_pause(attempts, error)
+    return _with(state, step.host, structs.replace(progress, attempts=attempts, retry_at=retry_at, reason=reason))
 
 
 def _not_told(progress: HostProgress, sessions: tuple[str, ...]) -> HostProgress:

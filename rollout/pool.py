@@ -66,7 +66,7 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
         return _wind_down_superseded(turn)
     advance_leaving_hosts(turn)
     give_back_while_short(turn)
-    if not turn.outdated and not turn.in_hand and not turn.owed:
+    if _is_all_done(turn):
         return _finish(turn)
     _start_more(turn)
     keep_quarantined_hosts_marked(turn)
@@ -149,7 +149,7 @@ def _notice_what_others_did(turn: Turn) -> None:
             turn.skipped[host.name] = HOST_GONE
             turn.tell(f"{host.name} is still registered but its VM is gone; it is left alone")
     turn.last_number = latest_number(turn.policy.session_host.name_prefix, turn.names_in_use, turn.last_number)
-    change = len(turn.settled) - turn.before.settled
+    change = len(turn.settled) - turn.before.settled + _lose_canaries(turn)
     if change:
         turn.desired += change
         verb = "removed" if change < 0 else "added"
@@ -166,6 +166,21 @@ def _watch_health(turn: Turn) -> None:
         turn.wake(turn.now + LATER)
     if not verdict.good:
         turn.halt(verdict.code, verdict.why)
+
+
+def _lose_canaries(turn: Turn) -> int:
+    """How many canaries somebody else removed before they had passed: another one takes the place of each.
+
+    They do not make the pool smaller. A pool that shrank with its canary would have room for no other one.
+    """
+    if turn.canary_passed:
+        return 0
+    present = {host.name for host in turn.settled} | turn.in_hand.keys() | turn.quarantined.keys()
+    lost = [name for name in turn.canary if name not in present]
+    if lost:
+        turn.canary = tuple(name for name in turn.canary if name in present)
+        turn.tell(f"somebody else removed the canary {', '.join(lost)}; another one takes its place")
+    return len(lost)
 
 
 def _take_strays_in_hand(turn: Turn) -> None:
@@ -190,14 +205,15 @@ def _take_strays_in_hand(turn: Turn) -> None:
 
 def _start_more(turn: Turn) -> None:
     """Start what the gate, the window and the capacity allow: first the canary, then wave after wave."""
-    if turn.policy.windows and not is_open(turn.policy.windows, turn.now):
+    in_window = is_open(turn.policy.windows, turn.now)
+    if not in_window:
         turn.wake(next_opening(turn.policy.windows, turn.now))
-        return
     if not turn.canary_passed:
-        _prove_canary(turn)
+        _bring_up_canary(turn, in_window=in_window)
+        _bake_canary(turn)
     if not turn.canary_passed:
         return
-    if wave := start_wave(turn, limit=len(turn.outdated)):
+    if in_window and (wave := start_wave(turn, limit=len(turn.outdated))):
         turn.wave += 1
         turn.tell(f"wave {turn.wave}: draining {', '.join(wave)}")
     if _may_provision(turn):
@@ -205,27 +221,36 @@ def _start_more(turn: Turn) -> None:
 
 
 def _may_provision(turn: Turn) -> bool:
-    closing = closes_at(turn.policy.windows, turn.now) if turn.policy.windows else None
-    return closing is None or turn.now + turn.policy.expected_provisioning <= closing
+    """A new host can be finished before the window closes, or the pool is short of one until it is there (in place)."""
+    if turn.policy.strategy == "in_place" and turn.owed:
+        return True
+    closing = closes_at(turn.policy.windows, turn.now)
+    in_time = closing is None or turn.now + turn.policy.expected_provisioning <= closing
+    turn.out_of_time = turn.out_of_time or (not in_time and turn.still_needed > 0)
+    return in_time
 
 
-def _prove_canary(turn: Turn) -> None:
-    """Bring the canary into service and let it bake; nothing else is touched meanwhile."""
-    in_service = {host.name for host in turn.current}
-    turn.canary = tuple(name for name in turn.canary if name in turn.in_hand or name in in_service)
+def _bring_up_canary(turn: Turn, *, in_window: bool) -> None:
+    """Provision the canary, in place in the room that an outdated host leaves; nothing else is touched meanwhile."""
     missing = turn.policy.canary.hosts - len(turn.canary)
-    if missing > 0:
-        if turn.policy.strategy == "in_place":
-            on_the_way = len(turn.in_stage(LEAVING_STAGES)) + len(turn.owed)
-            if first := start_wave(turn, limit=missing - on_the_way):
-                turn.tell(f"draining {', '.join(first)} to make room for the canary")
-        if _may_provision(turn):
-            turn.canary += tuple(provision(turn, limit=missing, for_canary=True))
-        # A pool with fewer hosts to replace than canaries wanted is proven by those it has.
-        if turn.still_needed > 0 or turn.in_hand or not turn.canary:
-            turn.bake_until = None
-            return
-    if any(name not in in_service for name in turn.canary):
+    if missing <= 0:
+        return
+    if turn.policy.strategy == "in_place" and in_window:
+        on_the_way = len(turn.in_stage(LEAVING_STAGES)) + len(turn.owed)
+        if first := start_wave(turn, limit=missing - on_the_way):
+            turn.tell(f"draining {', '.join(first)} to make room for the canary")
+    if _may_provision(turn):
+        turn.canary += tuple(provision(turn, limit=missing, for_canary=True))
+
+
+def _bake_canary(turn: Turn) -> None:
+    """Let the canary pass when it has been in service and well for the whole bake.
+
+    A pool with fewer hosts to replace than canaries wanted is proven by those it has.
+    """
+    in_service = {host.name for host in turn.current}
+    complete = len(turn.canary) >= turn.policy.canary.hosts or (turn.still_needed <= 0 and not turn.in_hand)
+    if not turn.canary or not complete or any(name not in in_service for name in turn.canary):
         turn.bake_until = None
         return
     sick = [name for name in turn.canary if name in turn.sick]
@@ -243,6 +268,12 @@ def _prove_canary(turn: Turn) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- coming to an end
+
+
+def _is_all_done(turn: Turn) -> bool:
+    """Nothing is left to replace, to finish or to make; and where all hosts are canaries, they have passed."""
+    baking = bool(turn.canary) and not turn.canary_passed
+    return not turn.outdated and not turn.in_hand and turn.still_needed <= 0 and not baking
 
 
 def _finish(turn: Turn) -> Decision:
@@ -331,10 +362,11 @@ def _say_where_we_are(turn: Turn) -> None:
             turn.blocked.code,
             f"{turn.blocked.message}; the next attempt is at {turn.blocked.retry_at:%H:%M} UTC",
         )
-    elif not turn.in_hand and turn.policy.windows and not is_open(turn.policy.windows, turn.now):
-        opening = next_opening(turn.policy.windows, turn.now)
-        when = "no window will open again" if opening is None else f"the next window opens at {opening:%a %H:%M} UTC"
-        turn.say(Phase.WAITING_WINDOW, "OutsideWindow", when)
+    elif turn.refused_by_reserve and not turn.in_hand:
+        turn.say(Phase.WAITING_CAPACITY, "ReserveTooSmall", turn.refused_by_reserve)
+        turn.wake(turn.now + LATER)
+    elif not turn.in_hand and turn.outdated and (turn.out_of_time or not is_open(turn.policy.windows, turn.now)):
+        _say_waiting_for_a_window(turn)
     elif turn.canary_passed or (leaving and turn.policy.strategy == "in_place" and not turn.canary):
         _say_rolling(turn, len(new), len(leaving))
     elif turn.bake_until is not None:
@@ -353,11 +385,17 @@ _DOING = {
 }
 
 
+def _say_waiting_for_a_window(turn: Turn) -> None:
+    opening, closing = next_opening(turn.policy.windows, turn.now), closes_at(turn.policy.windows, turn.now)
+    then = "no window will open again" if opening is None else f"the next window opens at {opening:%a %H:%M} UTC"
+    if closing is not None and closing > turn.now:
+        too_late = f"no host can be finished before the window closes at {closing:%H:%M} UTC"
+        turn.say(Phase.WAITING_WINDOW, "WindowTooShort", f"{too_late}; {then}")
+    else:
+        turn.say(Phase.WAITING_WINDOW, "OutsideWindow", then)
+
+
 def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
-    if turn.refused_by_reserve and not turn.in_hand:
-        turn.say(Phase.WAITING_CAPACITY, "ReserveTooSmall", turn.refused_by_reserve)
-        turn.wake(turn.now + LATER)
-        return
     phase = Phase.ROLLING if turn.canary_passed else Phase.CANARY
     done = f"{len(turn.current)} of {turn.desired} hosts are on {short_version(turn.target)}"
     people = turn.people_leaving()

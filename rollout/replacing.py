@@ -13,6 +13,7 @@ from rollout.model import (
     JOIN_EXTENSION,
     QUARANTINE_TAG,
     HostProgress,
+    HostShape,
     Phase,
     SessionHost,
     Stage,
@@ -20,6 +21,7 @@ from rollout.model import (
     short_version,
 )
 from rollout.naming import next_names
+from rollout.outcomes import SWITCHING_OFF
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -59,10 +61,8 @@ def advance_new_hosts(turn: Turn) -> None:
         host = turn.hosts.get(name)
         if progress.stage in NEW_HOST_STAGES and turn.phase is Phase.HALTED:
             continue
-        if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > turn.policy.health.ready_within:
-            why = f"not in service {_minutes(turn)} minutes after it was started"
-            why += f" ({judge_host(host, turn.policy.health, turn.now, in_service=False).why})" if host else ""
-            fail(turn, name, "NotReadyInTime", why)
+        if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > _time_to_be_ready(turn, name, progress):
+            fail(turn, name, "NotReadyInTime", _why_not_ready(turn, progress, host))
         elif progress.stage is Stage.PROVISIONING:
             _await_vm(turn, name, progress, host)
         elif progress.stage is Stage.JOINING:
@@ -87,6 +87,19 @@ def fail(turn: Turn, name: str, code: str, why: str) -> None:
         tolerated = turn.policy.health.max_failed_hosts
         message = f"{len(turn.quarantined)} new hosts failed, {tolerated} tolerated; the last was {name}: {why}"
         turn.halt("TooManyFailedHosts", message)
+
+
+def _time_to_be_ready(turn: Turn, name: str, progress: HostProgress) -> timedelta:
+    """What a host may take; one that has become good in time may also finish its proof, which may be a long bake."""
+    extra = _proof(turn, name, progress) if progress.good_since is not None else timedelta(0)
+    return turn.policy.health.ready_within + extra
+
+
+def _why_not_ready(turn: Turn, progress: HostProgress, host: SessionHost | None) -> str:
+    found = judge_host(host, turn.policy.health, turn.now, in_service=False).why if host is not None else ""
+    refusal = "" if progress.reason in (JOIN_EXTENSION, AGENT_EXTENSION) else progress.reason
+    because = "; ".join(part for part in (found, refusal) if part)
+    return f"not in service {_minutes(turn)} minutes after it was started" + (f" ({because})" if because else "")
 
 
 def keep_quarantined_hosts_marked(turn: Turn) -> None:
@@ -146,7 +159,7 @@ def _provision_step(turn: Turn, name: str) -> ProvisionHost:
         image_version_id=turn.target,
         shape=turn.shapes[progress.shape],
         zone=progress.zone,
-        reason=f"{name} takes the place of {progress.replaces}",
+        reason=f"{name} takes the place of {progress.replaces or 'a host that is gone'}",
     )
 
 
@@ -218,22 +231,33 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
     if host is None or not host.vm_id:
         _vanished(turn, name)
         return
-    health = judge_host(host, turn.policy.health, turn.now, in_service=False)
-    if progress.stays_off and host.is_powered_off and progress.reason == "Deallocating":
-        _put_in_service(turn, name, progress, host)
+    if progress.reason == SWITCHING_OFF:
+        _switch_off(turn, name, progress, host)
         return
-    if not health.good:
+    if not judge_host(host, turn.policy.health, turn.now, in_service=False).good:
         turn.put(name, structs.replace(progress, good_since=None))
         _keep_people_off(turn, name, progress, host)
         return
     good_since = progress.good_since or turn.now
-    turn.put(name, structs.replace(progress, good_since=good_since))
+    progress = structs.replace(progress, good_since=good_since)
+    turn.put(name, progress)
     proven_at = good_since + _proof(turn, name, progress)
     if turn.now < proven_at:
         turn.wake(proven_at)
         _keep_people_off(turn, name, progress, host)
     elif progress.stays_off:
-        turn.put(name, structs.replace(turn.in_hand[name], reason="Deallocating"))
+        turn.put(name, structs.replace(progress, reason=SWITCHING_OFF))
+        _switch_off(turn, name, progress, host)
+    else:
+        _put_in_service(turn, name, progress, host)
+
+
+def _switch_off(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    if host.is_powered_off:
+        _put_in_service(turn, name, progress, host)
+    elif host.allows_new_sessions:
+        _keep_people_off(turn, name, progress, host)
+    elif turn.is_due(progress):
         turn.do(
             ReleaseHost(
                 host=name,
@@ -242,8 +266,6 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
                 reason=f"{name} is good; switched off like {progress.replaces} was",
             )
         )
-    else:
-        _put_in_service(turn, name, progress, host)
 
 
 def _proof(turn: Turn, name: str, progress: HostProgress) -> timedelta:
@@ -327,6 +349,8 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
         leaving = [turn.hosts[name] for name in turn.in_stage(LEAVING_STAGES) if name in turn.hosts]
         models = drain_order(turn.outdated) or leaving or turn.current
         free = [host for host in models if host.name not in claimed] or models
+        if not free:
+            return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))
         if for_canary:
             # A canary should run and accept people to prove anything: it follows a host that does, if there is one.
             free = [host for host in free if not is_special(turn, host)] or free

@@ -77,6 +77,7 @@ class Turn:
         self.shapes = list(state.shapes)
         self.blocked = state.blocked
         self.refused_by_reserve = ""
+        self.out_of_time = False
         self.steps: list[Step] = []
         self.story: list[str] = []
         self._wakes: list[datetime] = []
@@ -267,7 +268,8 @@ class Turn:
 
         Without this, a pool whose hosts all differ (in a tag, say) would be remembered whole in the end.
         """
-        needed = sorted({progress.shape for progress in self.in_hand.values()} | {one.shape for one in self.owed}) or [0]
+        in_use = {progress.shape for progress in self.in_hand.values()} | {vacancy.shape for vacancy in self.owed}
+        needed = sorted(in_use) or [0]
         place = {shape: index for index, shape in enumerate(needed)}
         self.in_hand = {n: structs.replace(p, shape=place[p.shape]) for n, p in self.in_hand.items()}
         self.owed = [structs.replace(vacancy, shape=place[vacancy.shape]) for vacancy in self.owed]

@@ -22,7 +22,6 @@ from rollout.model import (
     Stage,
     UserSession,
 )
-from rollout.pool import start
 from rollout.policy import (
     CanaryPolicy,
     DrainPolicy,
@@ -34,6 +33,7 @@ from rollout.policy import (
     hours,
     minutes,
 )
+from rollout.pool import start
 
 MORNING = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 """A Friday; the clock of every test starts here."""

@@ -111,7 +111,7 @@ class World:
         return decision
 
     def run(self, until: Callable[[World], object] | Phase | None = None, *, turns: int = 1500) -> World:
-        """Take turns until the rollout ends, or until it is in a phase or a condition holds; fails when it never does."""
+        """Take turns until the rollout ends, is in a phase, or a condition holds; fails when it never does."""
         for _ in range(turns):
             decision = self.turn()
             if isinstance(until, Phase):
@@ -220,7 +220,8 @@ class World:
 
     def draining(self) -> list[str]:
         """Hosts that this rollout has in drain mode."""
-        return [h.name for h in self.hosts.values() if not h.allows_new_sessions and h.is_held_by(self.state.rollout_id)]
+        held = [host for host in self.hosts.values() if host.is_held_by(self.state.rollout_id)]
+        return [host.name for host in held if not host.allows_new_sessions]
 
     def nothing_is_left_over(self) -> bool:
         """No host carries the rollout's tag, and only those of others or kept for investigation are in drain mode."""
@@ -287,35 +288,50 @@ class World:
         if host is None:
             gone = isinstance(step, RemoveHost | ReleaseHost | StopDraining | QuarantineHost)
             return None if gone else StepError("ResourceNotFound", f"{step.host} was not found", retriable=False)
-        if isinstance(step, RemoveHost):
-            return self._take_away(host)
-        if isinstance(step, JoinHost):
-            self._extend(host.name, JOIN_EXTENSION, minutes(2), "Succeeded")
-        elif isinstance(step, InstallAgent):
-            failed = self._fate(host.name) == NO_AGENT
-            self._extend(host.name, AGENT_EXTENSION, minutes(3), "Failed" if failed else "Succeeded")
-            if not failed and self._fate(host.name) != NEVER_REGISTERS:
-                self.at(minutes(4), lambda: self._register(step.host))
-        elif isinstance(step, StartDraining):
-            assert is_outdated(host, self.state.target) or step.host in self.state.in_hand or host.is_tagged
-            self.change(host.name, allows_new_sessions=False, tags={**host.tags, ROLLOUT_TAG: self.state.rollout_id})
-        elif isinstance(step, StopDraining):
-            assert not self._is_others(host), self._tale(f"{host.name} is un-drained, others have drained it")
-            self.change(host.name, allows_new_sessions=True, tags=_untagged(host, ROLLOUT_TAG))
-        elif isinstance(step, ReleaseHost):
-            self.change(host.name, tags=_untagged(host, ROLLOUT_TAG))
-            if step.deallocate:
-                self.change(host.name, power="deallocated", status="Shutdown")
-            elif not host.allows_new_sessions:
-                self.held_by_others.add(host.name)
-        elif isinstance(step, QuarantineHost):
-            tags = {**_untagged(host, ROLLOUT_TAG), QUARANTINE_TAG: step.code}
-            self.change(host.name, allows_new_sessions=False, tags=tags)
-        elif isinstance(step, NotifySessions):
-            self._notify(step)
-        elif isinstance(step, SignOutSessions):
-            self._force_out(step, host)
-        return None
+        return self._verbs[type(step)](step, host)
+
+    @property
+    def _verbs(self) -> dict[type, Callable[[Any, SessionHost], StepError | None]]:
+        return {
+            JoinHost: self._join,
+            InstallAgent: self._install,
+            StartDraining: self._drain,
+            StopDraining: self._stop_draining,
+            ReleaseHost: self._release,
+            NotifySessions: self._notify,
+            SignOutSessions: self._force_out,
+            RemoveHost: self._take_away,
+            QuarantineHost: self._quarantine,
+        }
+
+    def _join(self, step: JoinHost, _host: SessionHost) -> None:
+        self._extend(step.host, JOIN_EXTENSION, minutes(2), "Succeeded")
+
+    def _install(self, step: InstallAgent, _host: SessionHost) -> None:
+        failed = self._fate(step.host) == NO_AGENT
+        self._extend(step.host, AGENT_EXTENSION, minutes(3), "Failed" if failed else "Succeeded")
+        if not failed and self._fate(step.host) != NEVER_REGISTERS:
+            self.at(minutes(4), lambda: self._register(step.host))
+
+    def _drain(self, step: StartDraining, host: SessionHost) -> None:
+        assert is_outdated(host, self.state.target) or step.host in self.state.in_hand or host.is_tagged
+        self.change(host.name, allows_new_sessions=False, tags={**host.tags, ROLLOUT_TAG: self.state.rollout_id})
+
+    def _stop_draining(self, _step: StopDraining, host: SessionHost) -> None:
+        assert not self._is_others(host), self._tale(f"{host.name} is un-drained, others have drained it")
+        self.change(host.name, allows_new_sessions=True, tags=_untagged(host, ROLLOUT_TAG))
+
+    def _quarantine(self, step: QuarantineHost, host: SessionHost) -> None:
+        tags = {**_untagged(host, ROLLOUT_TAG), QUARANTINE_TAG: step.code}
+        self.change(host.name, allows_new_sessions=False, tags=tags)
+
+    def _release(self, step: ReleaseHost, host: SessionHost) -> None:
+        if step.deallocate:
+            self.change(host.name, power="deallocated", status="Shutdown")
+            return
+        self.change(host.name, tags=_untagged(host, ROLLOUT_TAG))
+        if not host.allows_new_sessions:
+            self.held_by_others.add(host.name)
 
     def _provision(self, step: ProvisionHost) -> StepError | None:
         assert self.image is not None
@@ -362,15 +378,18 @@ class World:
     def _fate(self, name: str) -> str:
         return self.fates.get(name, self.fate)
 
-    def _take_away(self, host: SessionHost) -> StepError | None:
+    def _take_away(self, _step: RemoveHost, host: SessionHost) -> StepError | None:
         if host.registration and host.vm_id and not host.is_powered_off and (host.allows_new_sessions or host.load):
             return StepError("HostInUse", f"{host.name} has {host.load} sessions", retriable=False)
         assert is_outdated(host, self.state.target) or not host.registration, self._tale(f"{host.name} is current")
         self.change(host.name, registration="", provisioning="Deleting", sessions=(), session_count=0)
-        self.at(minutes(1), lambda: self.hosts.pop(host.name, None) and None)
+        self.at(minutes(1), lambda: self._vanish(host.name))
         return None
 
-    def _notify(self, step: NotifySessions) -> None:
+    def _vanish(self, name: str) -> None:
+        self.hosts.pop(name, None)
+
+    def _notify(self, step: NotifySessions, _host: SessionHost) -> None:
         self.messages.append((self.now, step))
         if self.leave_after is not None and step.title != self._withdrawn:
             for session in self._of(step):
