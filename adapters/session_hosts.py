@@ -1,8 +1,4 @@
-"""Host pools and their session hosts, sessions and registration tokens: reads and single verbs.
-
-Read over the bare pipeline: the client library of Azure Virtual Desktop refuses a whole list of hosts when one value in
-it is not what it expects, and drops what newer API versions add.
-"""
+"""Host pools and their session hosts, sessions and registration tokens: reads and single verbs."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from typing import Any
 from adapters import resource_ids
 from adapters.connect import connection
 from adapters.errors import StepFailed, is_missing, translated
+from adapters.reads import pages, read
 from adapters.wire import Json, at, flag, items, moment, number, text
 from rollout.model import HostPool, UserSession
 from rollout.steps import StepError
@@ -43,22 +40,22 @@ def read_pool(pool_id: str) -> HostPool:
     Where a cloud does not have the preview, the management type stays "": there is no native update either.
     """
     try:
-        return host_pool(_get(pool_id, POOL_API_VERSION))
+        return host_pool(read(pool_id, POOL_API_VERSION))
     except StepFailed as failed:
         if failed.error.code not in _NO_SUCH_API_VERSION:
             raise
-    return host_pool(_get(pool_id))
+    return host_pool(read(pool_id, API_VERSION))
 
 
 def list_hosts(pool_id: str) -> list[Json]:
     """The JSON of every session host of a pool. Raises StepFailed."""
-    return list(_pages(f"{pool_id}/sessionHosts"))
+    return list(pages(f"{pool_id}/sessionHosts", API_VERSION))
 
 
 def list_pool_sessions(pool_id: str) -> dict[str, tuple[UserSession, ...]]:
     """All sessions of a pool: registered host name (lower case) -> its sessions. Raises StepFailed."""
     sessions: dict[str, tuple[UserSession, ...]] = {}
-    for body in _pages(f"{pool_id}/userSessions"):
+    for body in pages(f"{pool_id}/userSessions", API_VERSION):
         host = host_of_session(body)
         sessions[host] = (*sessions.get(host, ()), user_session(body))
     return sessions
@@ -67,7 +64,7 @@ def list_pool_sessions(pool_id: str) -> dict[str, tuple[UserSession, ...]]:
 def list_sessions(registration: str) -> tuple[UserSession, ...]:
     """The sessions of one host now; none when the registration does not exist. Raises StepFailed."""
     try:
-        return tuple(user_session(body) for body in _pages(f"{registration}/userSessions"))
+        return tuple(user_session(body) for body in pages(f"{registration}/userSessions", API_VERSION))
     except StepFailed as failed:
         if is_missing(failed):
             return ()
@@ -110,7 +107,7 @@ def require_unused(registration: str, *, accepting: bool = False, occupied: bool
     (sessions listed on a VM that is switched off are nobody's). A registration that does not exist is unused.
     """
     try:
-        host = _get(registration)
+        host = read(registration, API_VERSION)
     except StepFailed as failed:
         if is_missing(failed):
             return
@@ -225,38 +222,6 @@ def last_heartbeat(body: Json) -> datetime | None:
 
 
 # ---------------------------------------------------------------------------------------------------------- the calls
-
-
-def _get(path: str, api_version: str = API_VERSION) -> Json:
-    with translated():
-        body: Any = _send(path, api_version)
-    return body if isinstance(body, dict) else {}
-
-
-def _pages(path: str) -> Iterator[Json]:
-    """Every object of a list, page after page."""
-    url: str = path
-    while url:
-        with translated():
-            page = _send(url)
-        yield from items(page, "value")
-        url = text(page, "nextLink")
-
-
-def _send(url: str, api_version: str = API_VERSION) -> Any:
-    from azure.core.exceptions import DecodeError, HttpResponseError
-    from azure.core.rest import HttpRequest
-
-    # A nextLink is an address of its own, complete with the version and the place to go on from.
-    parameters = None if url.startswith("http") else {"api-version": api_version}
-    arm = connection().arm()
-    response = arm.send_request(HttpRequest("GET", arm.format_url(url), params=parameters))
-    if response.status_code != 200:
-        raise HttpResponseError(response=response)
-    try:
-        return response.json()
-    except ValueError as error:
-        raise DecodeError("the answer is not JSON", response=response) from error
 
 
 def _pool_and_host(registration: str) -> tuple[resource_ids.ResourceId, str]:

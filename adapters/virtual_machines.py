@@ -8,10 +8,16 @@ from typing import Any
 from adapters import resource_ids
 from adapters.connect import connection
 from adapters.errors import StepFailed, is_missing, translated
+from adapters.reads import pages, read
 from adapters.vm_bodies import extension_body, password
 from adapters.wire import Json, at, items, tags, text
 from rollout.model import ROLLOUT_TAG
 from rollout.steps import StepError
+
+API_VERSION = "2024-07-01"
+"""Of what is read; client libraries choose their own for what they change."""
+
+_MACHINES = "providers/Microsoft.Compute/virtualMachines"
 
 
 def list_in_group(group_id: str) -> list[Json]:
@@ -19,11 +25,8 @@ def list_in_group(group_id: str) -> list[Json]:
 
     Raises StepFailed.
     """
-    group = resource_ids.parse(group_id)
     try:
-        with translated():
-            machines = connection().compute(group.subscription).virtual_machines
-            return [vm.as_dict() for vm in machines.list(group.group)]
+        return list(pages(f"{group_id}/{_MACHINES}", API_VERSION))
     except StepFailed as failed:
         if is_missing(failed):
             return []
@@ -35,9 +38,8 @@ def power_states(subscription: str) -> dict[str, str]:
 
     One list call, however many VMs there are. Raises StepFailed.
     """
-    with translated():
-        machines = connection().compute(subscription).virtual_machines
-        return {vm.id.lower(): power_state(vm.as_dict()) for vm in machines.list_all(status_only="true") if vm.id}
+    machines = pages(f"/subscriptions/{subscription}/{_MACHINES}", API_VERSION, statusOnly="true")
+    return {text(vm, "id").lower(): power_state(vm) for vm in machines if text(vm, "id")}
 
 
 def read_with_instance_view(vm_id: str) -> Json | None:
@@ -45,11 +47,8 @@ def read_with_instance_view(vm_id: str) -> Json | None:
 
     Raises StepFailed.
     """
-    vm = resource_ids.parse(vm_id)
     try:
-        with translated():
-            machines = connection().compute(vm.subscription).virtual_machines
-            return machines.get(vm.group, vm.name, expand="instanceView").as_dict()
+        return read(vm_id, API_VERSION, **{"$expand": "instanceView"})
     except StepFailed as failed:
         if is_missing(failed):
             return None

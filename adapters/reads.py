@@ -1,0 +1,48 @@
+"""Reads single resources and lists as plain JSON, over the client libraries' pipeline but without their models.
+
+A library's models cost: turning the JSON of one VM into objects and back takes 1.5 ms, and a turn reads every VM of a
+pool twice, which is three seconds for a thousand hosts. They also refuse a whole list for one value of another type
+than they expect, and drop what newer API versions add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from adapters.connect import connection
+from adapters.errors import translated
+from adapters.wire import Json, items, text
+
+
+def read(path: str, api_version: str, **parameters: str) -> Json:
+    """The JSON of one resource; `parameters` join the query. Raises StepFailed."""
+    with translated():
+        body = _send(path, {"api-version": api_version, **parameters})
+    return body if isinstance(body, dict) else {}
+
+
+def pages(path: str, api_version: str, **parameters: str) -> Iterator[Json]:
+    """Every object of a list, page after page. Raises StepFailed."""
+    query: dict[str, str] | None = {"api-version": api_version, **parameters}
+    url = path
+    while url:
+        with translated():
+            page = _send(url, query)
+        yield from items(page, "value")
+        # A nextLink is an address of its own, complete with the version and the place to go on from.
+        url, query = text(page, "nextLink"), None
+
+
+def _send(url: str, query: dict[str, str] | None) -> Any:
+    from azure.core.exceptions import DecodeError, HttpResponseError
+    from azure.core.rest import HttpRequest
+
+    arm = connection().arm()
+    response = arm.send_request(HttpRequest("GET", arm.format_url(url), params=query))
+    if response.status_code != 200:
+        raise HttpResponseError(response=response)
+    try:
+        return response.json()
+    except ValueError as error:
+        raise DecodeError("the answer is not JSON", response=response) from error
