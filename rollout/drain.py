@@ -12,18 +12,26 @@ from rollout.model import HostProgress, SessionHost, SessionProgress, count_of
 from rollout.policy import DrainPolicy, PoolPolicy
 from rollout.steps import NotifySessions, SignOutSessions
 
+UNLISTED = "unlisted"
+"""Stands for the sessions that a host counts and Azure does not list: nobody can be told or signed out there."""
+
+MAX_SIGN_OUTS = 10
+"""Sign-outs after which a session that is still listed counts as hung: about 20 minutes."""
+
 
 class DrainPlan(Struct, frozen=True):
     """What to do now for the people on a draining host, what to remember of them, and when to look again.
 
     `overdue` lists active sessions whose grace period has ended and that are not signed out in this plan: the policy
-    says to wait or to skip the host, or something forbids the sign-out at the moment.
+    says to wait or to skip the host, or something forbids the sign-out at the moment. `hopeless` says why the host will
+    not become empty whatever is done, in half a sentence; "" as long as it may.
     """
 
     sessions: dict[str, SessionProgress]
     steps: tuple[NotifySessions | SignOutSessions, ...]
     overdue: tuple[str, ...]
     wake_at: datetime | None
+    hopeless: str = ""
 
 
 def plan_drain(
@@ -60,11 +68,14 @@ def plan_drain(
     remembered = {
         id: structs.replace(progress, notices=told.get(id, progress.notices)) for id, progress in known.items()
     }
+    if host.load > len(host.sessions):
+        remembered[UNLISTED] = progress.sessions.get(UNLISTED) or SessionProgress(deadline=now + policy.drain.grace)
     return DrainPlan(
         sessions=remembered,
         steps=tuple(steps),
         overdue=tuple(id for id in overdue if id not in forced),
         wake_at=_next_look(host, remembered, policy.drain, now),
+        hopeless=_hopeless(remembered, ending, now),
     )
 
 
@@ -100,8 +111,19 @@ def withdrawn_notice(host: SessionHost, progress: HostProgress, policy: PoolPoli
     )
 
 
+def _hopeless(known: dict[str, SessionProgress], ending: list[str], now: datetime) -> str:
+    if any(known[id].sign_outs >= MAX_SIGN_OUTS for id in ending):
+        return f"a session on it does not end, though it was signed out {MAX_SIGN_OUTS} times"
+    if UNLISTED in known and known[UNLISTED].deadline <= now:
+        return "it counts a session that Azure does not list"
+    return ""
+
+
 def _seen(is_disconnected: bool, before: SessionProgress | None, policy: DrainPolicy, now: datetime) -> SessionProgress:
     known = before or SessionProgress(deadline=now + policy.grace)
+    if not is_disconnected and known.notices == 0:
+        # Nobody has been told yet: who was disconnected until now has had no notice that could have begun to run.
+        known = structs.replace(known, deadline=now + policy.grace)
     since = (known.disconnected_since or now) if is_disconnected else None
     return structs.replace(known, disconnected_since=since)
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 from msgspec import structs
 
 from rollout.capacity import after_draining, choose_wave, give_back_order
-from rollout.drain import plan_drain, withdrawn_notice
+from rollout.drain import DrainPlan, plan_drain, withdrawn_notice
 from rollout.health import lasting
 from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.policy import hosts_of
 from rollout.replacing import is_special, vacancy_left_by
-from rollout.steps import ReleaseHost, RemoveHost, StartDraining, StopDraining
+from rollout.steps import NotifySessions, ReleaseHost, RemoveHost, StartDraining, StopDraining
 from rollout.turn import LATER, LEAVING_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open
 
@@ -188,16 +188,29 @@ def _empty(turn: Turn, name: str, progress: HostProgress, host: SessionHost | No
 
 
 def _ask_people_to_leave(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
-    room = turn.slots().free >= host.load
+    if progress.attempts and not turn.is_due(progress):
+        return
+    room = turn.slots().free - turn.signed_out >= host.load
     window_allows = not turn.policy.drain.sign_out_in_window_only or is_open(turn.policy.windows, turn.now)
     plan = plan_drain(host, progress, turn.policy, turn.now, may_sign_out=room and window_allows)
     turn.put(name, structs.replace(progress, sessions=plan.sessions))
     if plan.overdue and turn.policy.drain.on_timeout == "skip":
         stayed = "1 person has" if len(plan.overdue) == 1 else f"{len(plan.overdue)} people have"
         skip(turn, name, "GracePeriodEnded", f"{stayed} not left within the grace period")
-        return
+    elif plan.hopeless and turn.policy.drain.on_timeout != "wait":
+        skip(turn, name, "DoesNotBecomeEmpty", plan.hopeless)
+    else:
+        _carry_out(turn, plan)
+
+
+def _carry_out(turn: Turn, plan: DrainPlan) -> None:
     for step in plan.steps:
-        turn.do(step)
+        if isinstance(step, NotifySessions):
+            turn.do(step)
+            continue
+        turn.signed_out += step.forced
+        again = all(plan.sessions[id].sign_outs for id in step.sessions)
+        (turn.redo if again else turn.do)(step)
     turn.wake(plan.wake_at)
 
 

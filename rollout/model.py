@@ -194,11 +194,13 @@ class SessionProgress(Struct, frozen=True, omit_defaults=True):
 
     `deadline` is when this session may be ended; `notices` counts the messages already sent (0: none yet);
     `disconnected_since` is when the session was first seen disconnected, as AVD does not report that moment.
+    `sign_outs` counts how often it was signed out: a session that hangs is listed on and on.
     """
 
     deadline: datetime
     notices: int = 0
     disconnected_since: datetime | None = None
+    sign_outs: int = 0
 
 
 class HostProgress(Struct, frozen=True, omit_defaults=True):

@@ -55,13 +55,11 @@ def retry_pause(attempts: int, error: StepError) -> timedelta:
 def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
     progress = state.in_hand.get(step.host)
     if isinstance(step, SignOutSessions):
-        state = structs.replace(
-            state,
-            forced_sign_outs=state.forced_sign_outs + step.forced,
-            disconnected_sign_outs=state.disconnected_sign_outs + len(step.sessions) - step.forced,
-        )
+        return _signed_out(state, step, progress)
     if progress is None:
         return state
+    if isinstance(step, NotifySessions):
+        return _with(state, step.host, structs.replace(progress, attempts=0, retry_at=None))
     in_service = isinstance(step, StopDraining) and progress.stage in (Stage.VERIFYING, Stage.GIVING_BACK)
     released = isinstance(step, ReleaseHost) and not step.deallocate
     if in_service or released:
@@ -73,6 +71,23 @@ def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
     if isinstance(step, ProvisionHost | RemoveHost | StartDraining | ReleaseHost):
         return _with(state, step.host, structs.replace(progress, attempts=0, retry_at=now + SETTLING))
     return state
+
+
+def _signed_out(state: RolloutState, step: SignOutSessions, progress: HostProgress | None) -> RolloutState:
+    """Count the people who were signed out; one whose session hangs and is signed out again counts once."""
+    known = dict(progress.sessions) if progress is not None else {}
+    first = [id not in known or known[id].sign_outs == 0 for id in step.sessions]
+    forced = sum(first[len(first) - step.forced :])
+    state = structs.replace(
+        state,
+        forced_sign_outs=state.forced_sign_outs + forced,
+        disconnected_sign_outs=state.disconnected_sign_outs + sum(first) - forced,
+    )
+    if progress is None:
+        return state
+    for id in known.keys() & set(step.sessions):
+        known[id] = structs.replace(known[id], sign_outs=known[id].sign_outs + 1)
+    return _with(state, step.host, structs.replace(progress, sessions=known, attempts=0, retry_at=None))
 
 
 def _let_go(state: RolloutState, host: str, progress: HostProgress) -> RolloutState:
@@ -88,7 +103,9 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
     if progress is None:
         return state
     if isinstance(step, NotifySessions):
-        return _with(state, step.host, _not_told(progress, step.sessions))
+        if progress.stage is not Stage.DRAINING:
+            return state  # they were told that they may stay; that it did not reach them holds nothing up
+        progress = _not_told(progress, step.sessions)
     if isinstance(step, ProvisionHost) and error.code in CAPACITY_CODES and not error.retry_after:
         return _no_room(state, step.host, progress, error, now)
     if isinstance(step, RemoveHost) and error.code == "HostInUse":

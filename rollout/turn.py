@@ -78,6 +78,7 @@ class Turn:
         self.blocked = state.blocked
         self.refused_by_reserve = ""
         self.out_of_time = False
+        self.signed_out = 0
         self.steps: list[Step] = []
         self.story: list[str] = []
         self._wakes: list[datetime] = []

@@ -82,6 +82,7 @@ class World:
         self.leave_after: timedelta | None = minutes(10)
         self.silent: set[str] = set()
         self.deaf: set[str] = set()
+        self.hung: set[str] = set()
         self.names_used = set(self.hosts)
         self.messages: list[tuple[datetime, NotifySessions]] = []
         self.forced: Counter[str] = Counter()
@@ -400,9 +401,9 @@ class World:
         return lambda: self.sign_out(host, session, comes_back=True)
 
     def _force_out(self, step: SignOutSessions, host: SessionHost) -> None:
-        ended = [session for session in host.sessions if session.id in step.sessions]
+        ended = [session for session in host.sessions if session.id in step.sessions and session.id not in self.hung]
         self.forced.update(session.user for session in ended if not session.is_disconnected)
-        sessions = tuple(session for session in host.sessions if session.id not in step.sessions)
+        sessions = tuple(session for session in host.sessions if session not in ended)
         self.change(host.name, sessions=sessions, session_count=len(sessions))
         self._sign_in_elsewhere(session for session in ended if not session.is_disconnected)
 
