@@ -1,4 +1,4 @@
-"""Event Grid: the events that announce image versions, in both schemas, and their delivery to a webhook with retries."""
+"""Event Grid: the events that announce image versions, in both schemas, and their delivery to a webhook."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class Delivery:
 class Subscription:
     """A webhook's subscription: knows what is due, and what the webhook's answer means.
 
-    It does no I/O itself: take what is `due`, post it, and tell `answered` the status (0 for no answer at all). Delivery
-    is at least once; `duplicates` is the share of events that are delivered a second time although they arrived.
+    It does no I/O itself: take what is `due`, post it, and tell `answered` the status (0 for no answer at all).
+    Delivery is at least once; `duplicates` is the share of events delivered a second time although they arrived.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ Effect = Callable[[Machine, "Extension"], OperationFailure | None]
 class ExtensionSpec:
     """What a machine is asked to install. `protected` is what Azure hands to the guest and never returns.
 
-    `key_vault` is the reference (`secretUrl`, `sourceVault`) to a secret that holds the protected settings instead; every
-    vault is taken to exist, and to hold what the extension needs.
+    `key_vault` is the reference (`secretUrl`, `sourceVault`) to a secret that holds the protected settings instead;
+    every vault is taken to exist, and to hold what the extension needs.
     """
 
     publisher: str

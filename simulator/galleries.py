@@ -311,6 +311,11 @@ class Galleries:
         return version
 
     @public
+    def announce(self, version_id: str, operation: str, method: str) -> None:
+        """Let Event Grid tell of a write soon: also a second time, for what has been told before."""
+        self._announce(version_id, operation, method)
+
+    @public
     def delete_version(self, version_id: str) -> bool:
         """Begin to delete a version and return True; False when there is none. Machines made from it keep running."""
         version = self._find_version(version_id)

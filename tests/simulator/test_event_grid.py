@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_an_event_that_fails_is_tried_again_ever_more_slowly_for_a_day() -> None
     subscription = Subscription()
     subscription.announce(told)
     moments = try_for(subscription, told.at, timedelta(days=3), 500)
-    waits = [(later - earlier).total_seconds() for earlier, later in zip(moments, moments[1:], strict=False)]
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
     assert waits[:6] == [10, 30, 60, 300, 600, 1800]
     assert moments[-1] - told.at >= timedelta(hours=23)
     assert len(subscription.dead_letters) == 1
