@@ -38,8 +38,13 @@ class Check:
     """Collects the problems of one file. `broken` holds the entries that must not be used for further checks."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        self._problems: dict[Problem, None] = {}  # a set that keeps the order of the file
         self._broken: set[Entry] = set()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that was reported, by line; what is missing altogether comes first."""
+        return tuple(sorted(self._problems, key=lambda problem: problem.line))
 
     @property
     def broken(self) -> frozenset[Entry]:
@@ -72,8 +77,7 @@ class Check:
                 self.report_at(child_path(entry.path, name), entry.line, "is missing")
 
     def _add(self, problem: Problem) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self._problems.setdefault(problem)
 
     def _field(self, entry: Entry, model: type[Struct], field: FieldInfo, *, partial: bool) -> None:
         if isinstance(entry.data, str) and (model, field.name) in SHAPES:

@@ -37,7 +37,7 @@ def read_policy(text: str) -> Policy:
     _check_pools(pools, check)
     _check_between(images, pools, check)
     if check.problems:
-        raise PolicyError(tuple(sorted(check.problems, key=lambda problem: problem.line)))
+        raise PolicyError(check.problems)
     return msgspec.convert(
         {"images": [image.plain() for image in images], "host_pools": [pool.plain() for pool in pools]}, Policy
     )

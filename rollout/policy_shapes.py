@@ -19,6 +19,9 @@ from rollout.windows import UnreadableWindow, read_start, read_zone
 Shape = Callable[[str], Iterator[str]]
 """Yields what is wrong with a text, nothing when it is right."""
 
+MAX_ID_LENGTH = 1000
+"""Azure's own ids stay well below."""
+
 _GROUP = r"/subscriptions/[^/\s]+/resourceGroups/[^/\s]+"
 
 # Microsoft.Compute, OSProfile.adminUsername: "Disallowed values"; at most 20 characters on Windows, no final dot.
@@ -38,7 +41,7 @@ def _resource_id(what: str, provider: str = "") -> Shape:
     example = "/subscriptions/…/resourceGroups/…" + provider.replace("{}", "…")
 
     def check(text: str) -> Iterator[str]:
-        if not pattern.fullmatch(text):
+        if len(text) > MAX_ID_LENGTH or not pattern.fullmatch(text):
             yield f"expected the id of {what}, {example}, got {shorten(text)}"
 
     return check
@@ -65,7 +68,7 @@ def _one_of(*words: str) -> Shape:
 
 
 def _definition_id(text: str) -> Iterator[str]:
-    if not definition_of(text):
+    if len(text) > MAX_ID_LENGTH or re.search(r"\s", text) or not definition_of(text):
         yield (
             "expected the id of a gallery image definition, /subscriptions/…/resourceGroups/…/providers/"
             f"Microsoft.Compute/galleries/…/images/…, got {shorten(text)}"

@@ -316,6 +316,8 @@ SINGLE_VALUES = [
     ("images.0.definition_id", "office", "expected the id of a gallery image definition, /subscriptions/"),
     ("images.0.definition_id", VERSION, "leave out /versions/"),
     ("images.0.definition_id", VERSION.replace("/versions/1.2.3", "/versions/latest"), "expected the id of a gallery"),
+    ("images.0.definition_id", VERSION.removesuffix("1.2.3") + "1.2." + "9" * 5000, "expected the id of a gallery"),
+    ("images.0.definition_id", VERSION.removesuffix("/versions/1.2.3") + "\n", "expected the id of a gallery"),
     (f"{POOL}.host_pool_id", "hp-prd", "expected the id of a host pool, /subscriptions/"),
     (
         f"{POOL}.host_pool_id",
