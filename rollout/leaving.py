@@ -14,7 +14,7 @@ from rollout.outcomes import MAX_ATTEMPTS
 from rollout.policy import hosts_of
 from rollout.replacing import is_special, vacancy_left_by
 from rollout.steps import NotifySessions, ReleaseHost, RemoveHost, StartDraining, StopDraining
-from rollout.turn import LATER, LEAVING_STAGES, SOON, Turn
+from rollout.turn import GRACE_ENDED, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open
 
 REMOVAL = timedelta(minutes=10)
@@ -39,11 +39,11 @@ def advance_leaving_hosts(turn: Turn) -> None:
             _restore(turn, name, progress, host)
 
 
-def start_wave(turn: Turn, limit: int) -> list[str]:
-    """Choose the next outdated hosts and start draining them, at most `limit`; returns each with what is on it.
+def start_wave(turn: Turn, limit: int, hosts: list[SessionHost] | None = None) -> list[str]:
+    """Choose the next of `hosts` (the outdated ones) and start draining them; returns each with what is on it.
 
     No more than the pool can spare: accepting hosts stay at the pool's size (surge) or at most `max_unavailable` below
-    it (in place), and sick current hosts spare nobody. No more in hand at once than `max_wave`.
+    it (in place), and sick current hosts spare nobody. No more than `limit`, no more in hand at once than `max_wave`.
     """
     unfit = set(lasting(turn.sick, turn.policy.health.settle, turn.now))
     fit = sum(host.name not in unfit for host in turn.current)
@@ -55,7 +55,7 @@ def start_wave(turn: Turn, limit: int) -> list[str]:
         return []
     slots = turn.slots()
     slots = structs.replace(slots, free=slots.free - turn.people_leaving())
-    eligible = _eligible(turn)
+    eligible = _eligible(turn) if hosts is None else hosts
     candidates = [host for host in eligible if _fits_the_window(turn, host)]
     turn.out_of_time = bool(eligible) and not candidates
     wave, _, refused = choose_wave(candidates, slots, turn.pool, limit=limit)
@@ -123,13 +123,16 @@ def _eligible(turn: Turn) -> list[SessionHost]:
     """Outdated hosts that may go now.
 
     One that somebody else switched off or drained goes only when the host that takes over that state is in service,
-    or when no more hosts will be provisioned. In place, it makes room for the canary only if there is no other.
+    or when no more hosts will be provisioned, or when there is no room to provision one first: then its replacement is
+    owed. In place, it makes room for the canary only if there is no other.
     """
     if turn.still_needed <= 0 or (turn.policy.strategy == "in_place" and turn.canary_passed):
         return turn.outdated
-    if turn.policy.strategy == "in_place":
-        return [host for host in turn.outdated if not is_special(turn, host)] or turn.outdated
-    return [host for host in turn.outdated if not is_special(turn, host) or host.name in turn.due]
+    ordinary = [host for host in turn.outdated if not is_special(turn, host) or host.name in turn.due]
+    if ordinary:
+        return ordinary
+    no_room = turn.room <= 0 and not turn.in_stage(NEW_HOST_STAGES)
+    return turn.outdated if turn.policy.strategy == "in_place" or no_room else []
 
 
 def _fits_the_window(turn: Turn, host: SessionHost) -> bool:
@@ -196,7 +199,7 @@ def _ask_people_to_leave(turn: Turn, name: str, progress: HostProgress, host: Se
     turn.put(name, structs.replace(progress, sessions=plan.sessions))
     if plan.overdue and turn.policy.drain.on_timeout == "skip":
         stayed = "1 person has" if len(plan.overdue) == 1 else f"{len(plan.overdue)} people have"
-        skip(turn, name, "GracePeriodEnded", f"{stayed} not left within the grace period")
+        skip(turn, name, GRACE_ENDED, f"{stayed} not left within the grace period")
     elif plan.hopeless and turn.policy.drain.on_timeout != "wait":
         skip(turn, name, "DoesNotBecomeEmpty", plan.hopeless)
     else:
@@ -219,7 +222,7 @@ def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
     if host is None:
         turn.drop(name)
         turn.tell(f"{name} is removed")
-        if turn.policy.strategy == "in_place":
+        if _is_owed(turn, name, progress):
             turn.owed.append(structs.replace(vacancy_left_by(progress), replaces=name))
     elif host.load and host.registration and host.vm_id and not host.is_powered_off:
         turn.tell(f"{name} is in use again; its people get the whole grace period")
@@ -233,6 +236,12 @@ def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
                 reason=f"{name} is outdated, drained and empty",
             )
         )
+
+
+def _is_owed(turn: Turn, name: str, progress: HostProgress) -> bool:
+    """The host that is gone had no replacement yet that takes over what is particular to it."""
+    particular = (progress.stays_off or progress.stays_drained) and name not in turn.before.due
+    return turn.still_needed > 0 and (turn.policy.strategy == "in_place" or particular)
 
 
 def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:

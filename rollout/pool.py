@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from rollout.capacity import drain_order
 from rollout.health import judge_host, judge_pool, lasting, sick_since
-from rollout.leaving import advance_leaving_hosts, give_back_all, give_back_while_short, start_wave
+from rollout.leaving import advance_leaving_hosts, give_back, give_back_all, give_back_while_short, start_wave
 from rollout.model import (
     QUARANTINE_TAG,
     HostProgress,
@@ -26,7 +27,13 @@ from rollout.model import (
 from rollout.naming import latest_number
 from rollout.outcomes import record, retry_pause
 from rollout.policy import PoolPolicy
-from rollout.replacing import advance_new_hosts, is_marked, is_special, keep_quarantined_hosts_marked, provision
+from rollout.replacing import (
+    advance_new_hosts,
+    is_marked,
+    is_special,
+    keep_quarantined_hosts_marked,
+    provision,
+)
 from rollout.steps import Decision, StepError
 from rollout.turn import HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
@@ -216,6 +223,8 @@ def _start_more(turn: Turn) -> None:
     if in_window and (wave := start_wave(turn, limit=len(turn.outdated))):
         turn.wave += 1
         turn.tell(f"wave {turn.wave}: draining {', '.join(wave)}")
+    if in_window and not turn.outdated and (wave := start_wave(turn, turn.to_shed, turn.current)):
+        turn.tell(f"hosts were skipped, so the pool has more than before: draining {', '.join(wave)}")
     if _may_provision(turn):
         provision(turn, limit=turn.still_needed)
 
@@ -271,9 +280,9 @@ def _bake_canary(turn: Turn) -> None:
 
 
 def _is_all_done(turn: Turn) -> bool:
-    """Nothing is left to replace, to finish or to make; and where all hosts are canaries, they have passed."""
+    """Nothing is left to replace, to finish, to make or to take away; and where all hosts are canaries, they have passed."""
     baking = bool(turn.canary) and not turn.canary_passed
-    return not turn.outdated and not turn.in_hand and turn.still_needed <= 0 and not baking
+    return not (turn.outdated or turn.in_hand or turn.still_needed > 0 or turn.to_shed or baking)
 
 
 def _finish(turn: Turn) -> Decision:
@@ -281,16 +290,16 @@ def _finish(turn: Turn) -> Decision:
     keep_quarantined_hosts_marked(turn)
     if turn.steps:
         return turn.decision()
-    target, hosts = short_version(turn.target), len(turn.current)
+    target, hosts, size = short_version(turn.target), len(turn.current), _difference_in_size(turn)
     exceptions = [f"{name} ({why})" for name, why in [*turn.skipped.items(), *turn.quarantined.items()]]
     if exceptions:
         turn.say(
             Phase.SUCCEEDED_WITH_SKIPS,
             "DoneWithSkips",
-            f"{hosts} hosts are on {target}; skipped or quarantined: {', '.join(exceptions)}",
+            f"{hosts} hosts are on {target}; skipped or quarantined: {', '.join(exceptions)}{size}",
         )
     else:
-        turn.say(Phase.SUCCEEDED, "Done", f"all {hosts} hosts are on {target}")
+        turn.say(Phase.SUCCEEDED, "Done", f"all {hosts} hosts are on {target}{size}")
     return turn.decision(done=True)
 
 
@@ -305,10 +314,16 @@ def _wind_down_after_halt(turn: Turn) -> Decision:
     if turn.in_hand or turn.steps or unmarked:
         turn.wake(turn.now + SOON)
         return turn.decision()
-    short = turn.desired - len(turn.settled)
-    if short > 0 and "short of" not in turn.message:
-        turn.message += f"; the pool is {count_of(short, 'host')} short of its size"
+    turn.message += _difference_in_size(turn)
     return turn.decision(done=True)
+
+
+def _difference_in_size(turn: Turn) -> str:
+    """What a rollout says at its end when it leaves the pool larger or smaller than it was."""
+    if not turn.surplus:
+        return ""
+    more_or_less = "more than" if turn.surplus > 0 else "short of"
+    return f"; the pool is {count_of(abs(turn.surplus), 'host')} {more_or_less} its size"
 
 
 def _set_aside(turn: Turn, name: str) -> None:
@@ -325,18 +340,26 @@ def _set_aside(turn: Turn, name: str) -> None:
 
 
 def _wind_down_superseded(turn: Turn) -> Decision:
-    """Finish the hosts in hand, give the draining ones back, then end as Superseded."""
+    """Finish the new hosts, give the draining ones back, restore the pool's size, then end as Superseded.
+
+    As many hosts go on draining as the pool would have too many: else it would grow with every superseded rollout.
+    """
     newer = short_version(turn.before.superseded_by)
-    give_back_all(turn, f"version {newer} takes over")
+    draining = drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts)
+    for host in draining[turn.to_shed :]:
+        give_back(turn, host.name, f"version {newer} takes over")
     advance_leaving_hosts(turn)
-    if turn.owed:
-        provision(turn, limit=len(turn.owed))
+    give_back_while_short(turn)
+    too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
+    if wave := start_wave(turn, too_many):
+        turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
+    provision(turn, limit=-turn.surplus)
     keep_quarantined_hosts_marked(turn)
-    done = not turn.in_hand and not turn.steps
+    done = not (turn.in_hand or turn.steps or turn.to_shed or turn.surplus < 0)
     in_hand = len(turn.in_hand)
     message = f"version {newer} has been published and takes over"
     if done:
-        turn.say(Phase.SUPERSEDED, "NewerVersion", message)
+        turn.say(Phase.SUPERSEDED, "NewerVersion", message + _difference_in_size(turn))
     else:
         turn.say(
             turn.phase,

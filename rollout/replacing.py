@@ -347,7 +347,7 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
     else:
         claimed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
         leaving = [turn.hosts[name] for name in turn.in_stage(LEAVING_STAGES) if name in turn.hosts]
-        models = drain_order(turn.outdated) or leaving or turn.current
+        models = drain_order(turn.outdated) or leaving or turn.settled
         free = [host for host in models if host.name not in claimed] or models
         if not free:
             return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))

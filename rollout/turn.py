@@ -29,6 +29,9 @@ LEAVING_STAGES = frozenset({Stage.DRAINING, Stage.REMOVING})
 HOST_GONE = "HostGone"
 """Skip reason of a registration whose VM no longer exists. It is lifted when the VM is seen again."""
 
+GRACE_ENDED = "GracePeriodEnded"
+"""Skip reason of a host that people have not left in time."""
+
 SOON = timedelta(seconds=60)
 """How soon to look again while a host is being removed, joined or verified, and after any step."""
 
@@ -128,6 +131,22 @@ class Turn:
         """Hosts being given back that will stay: skipped ones, and current ones that an ended run had left drained."""
         returning = [self.hosts[name] for name in self.in_stage([Stage.GIVING_BACK]) if name in self.hosts]
         return sum(host.name in self.skipped or not is_outdated(host, self.target) for host in returning)
+
+    @property
+    def surplus(self) -> int:
+        """Hosts that the pool has too many, counting all in hand that are to be in service; negative: it lacks some."""
+        going = (Stage.REMOVING, Stage.DISCARDING)
+        staying = sum(progress.stage not in going for progress in self.in_hand.values())
+        return len(self.settled) + staying - self.desired
+
+    @property
+    def to_shed(self) -> int:
+        """Surplus hosts that are to leave. None any more once people have stayed on one of them: it may remain then."""
+        current = {host.name for host in self.current}
+        shed_in_vain = any(
+            why == GRACE_ENDED and (name in current or self.before.superseded_by) for name, why in self.skipped.items()
+        )
+        return 0 if shed_in_vain else max(0, self.surplus)
 
     @property
     def room(self) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rollout.model import Phase
-from tests.rollout.builders import a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
+from rollout.pool import supersede
+from rollout.steps import ProvisionHost, StepError
+from tests.rollout.builders import NEXT, a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
 from tests.rollout.world import World
 
 
@@ -62,3 +64,59 @@ def test_a_draining_host_is_given_back_when_it_is_the_last_that_could_accept_any
     world = World(pool, a_policy(strategy="in_place"), a_rolling_state(pool, {"avd-001": a_drain()}))
     world.turn()
     assert world.hosts["avd-001"].allows_new_sessions
+
+
+def test_hosts_that_are_all_switched_off_by_the_time_the_canary_has_passed_are_replaced_in_turn() -> None:
+    world = World(a_pool(outdated=3)).run(Phase.BAKING)
+    for name in ("avd-001", "avd-002", "avd-003"):
+        world.change(name, power="deallocated", status="Shutdown")
+    world.run()
+    assert world.state.phase is Phase.SUCCEEDED
+    assert sorted(host.power for host in world.hosts.values()) == ["deallocated", "deallocated", "running"]
+
+
+def test_a_superseded_rollout_leaves_the_pool_as_large_as_it_was() -> None:
+    world = World(a_pool(outdated=4)).run(Phase.BAKING)
+    world.state = supersede(world.state, "a newer version")
+    world.run()
+    assert world.state.phase is Phase.SUPERSEDED
+    assert len(world.hosts) == 4
+
+
+def test_a_superseded_rollout_gives_back_all_draining_hosts_but_the_one_that_is_too_many() -> None:
+    pool = a_pool(
+        [a_draining_host("avd-001", sessions=2), a_draining_host("avd-002", sessions=1), a_host("avd-003", NEXT)]
+    )
+    drains = {"avd-001": a_drain(), "avd-002": a_drain()}
+    world = World(pool, state=supersede(a_rolling_state(pool, drains, desired=2), "a newer version"))
+    world.turn()
+    assert [name for name, host in world.hosts.items() if host.allows_new_sessions] == ["avd-001", "avd-003"]
+    world.run()
+    assert sorted(world.hosts) == ["avd-001", "avd-003"]
+
+
+def test_a_superseded_rollout_in_place_provides_the_host_that_it_owes_the_pool_once_there_is_room() -> None:
+    world = World(a_pool(outdated=3), a_policy(strategy="in_place"))
+    world.refuse(ProvisionHost, StepError("OperationNotAllowed", "no quota"), times=2)
+    world.run(Phase.WAITING_CAPACITY)
+    world.state = supersede(world.state, "a newer version")
+    world.run()
+    assert world.state.phase is Phase.SUPERSEDED
+    assert len(world.hosts) == 3
+
+
+def test_a_host_skipped_after_its_replacement_was_made_does_not_make_the_pool_larger() -> None:
+    hosts = [a_host("avd-001"), a_host("avd-002", sessions=1)]
+    world = World(a_pool(hosts), a_policy(drain={"on_timeout": "skip"}))
+    world.deaf.add("avd-002-person-1")
+    world.run()
+    assert world.state.skipped == {"avd-002": "GracePeriodEnded"}
+    assert len(world.hosts) == 2
+
+
+def test_a_halted_rollout_says_by_how_many_hosts_it_leaves_the_pool_larger() -> None:
+    world = World(a_pool(outdated=4)).run(Phase.BAKING)
+    world.image = None
+    world.run()
+    assert world.state.phase is Phase.HALTED
+    assert world.state.message.endswith("; the pool is 1 host more than its size")

@@ -315,8 +315,12 @@ class World:
             self.at(minutes(4), lambda: self._register(step.host))
 
     def _drain(self, step: StartDraining, host: SessionHost) -> None:
-        assert is_outdated(host, self.state.target) or step.host in self.state.in_hand or host.is_tagged
+        to_go = is_outdated(host, self.state.target) or self._are_too_many()
+        assert to_go or step.host in self.state.in_hand or host.is_tagged, self._tale(f"{host.name} is current")
         self.change(host.name, allows_new_sessions=False, tags={**host.tags, ROLLOUT_TAG: self.state.rollout_id})
+
+    def _are_too_many(self) -> bool:
+        return sum(_counts(host) for host in self.hosts.values()) > self.state.desired
 
     def _stop_draining(self, _step: StopDraining, host: SessionHost) -> None:
         assert not self._is_others(host), self._tale(f"{host.name} is un-drained, others have drained it")
@@ -382,7 +386,9 @@ class World:
     def _take_away(self, _step: RemoveHost, host: SessionHost) -> StepError | None:
         if host.registration and host.vm_id and not host.is_powered_off and (host.allows_new_sessions or host.load):
             return StepError("HostInUse", f"{host.name} has {host.load} sessions", retriable=False)
-        assert is_outdated(host, self.state.target) or not host.registration, self._tale(f"{host.name} is current")
+        assert is_outdated(host, self.state.target) or not host.registration or self._are_too_many(), self._tale(
+            f"{host.name} is current"
+        )
         self.change(host.name, registration="", provisioning="Deleting", sessions=(), session_count=0)
         self.at(minutes(1), lambda: self._vanish(host.name))
         return None
