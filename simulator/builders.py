@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from simulator import ids
 from simulator.estate import Estate
-from simulator.galleries import GOOD, Flaws, ImageVersion, Takes
 from simulator.host_pools import HostPool, LoadBalancing, PoolType
+from simulator.images import GOOD, Flaws, ImageVersion, Takes
 from simulator.machines import MachineSpec
 from simulator.people import Person
 from simulator.workload import OFFICE, Workload

@@ -11,7 +11,8 @@ from simulator.arm import Arm
 from simulator.builders import Office
 from simulator.errors import AzureError
 from simulator.faults import Site
-from simulator.galleries import WRITE, Flaws, Takes
+from simulator.galleries import WRITE
+from simulator.images import Flaws, Takes
 from simulator.quota import REGIONAL, cores_of
 from simulator.summary import summary
 from simulator.wire import Answer, Json, invalid

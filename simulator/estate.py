@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 
 from simulator import extensions as extension_types
+from simulator.attachments import Attachment, Attachments
 from simulator.directory import Directory
 from simulator.extensions import Extensions
 from simulator.faults import Faults
@@ -16,7 +17,7 @@ from simulator.host_pools import HostPools, SessionHost
 from simulator.interference import Interference
 from simulator.journal import Journal, Listener
 from simulator.ledger import Ledger
-from simulator.machines import Attachment, Machines
+from simulator.machines import Machines
 from simulator.operations import Operations
 from simulator.people import People
 from simulator.quota import Quota
@@ -30,10 +31,10 @@ from simulator.world import AZURE, World
 class Estate:
     """A simulated Azure. The clock is outside: every public call first lets happen what is due by `now()`.
 
-    The parts: `galleries`, `machines`, `extensions`, `run_commands`, `pools`, `hosts` (session hosts), `sessions`,
-    `people`, `quota`, `directory`, `operations`, `interference`, `faults`. Their methods are what an administrator can
-    ask of Azure, and raise `simulator.errors.AzureError` as Azure would refuse. The same seed and the same calls give
-    the same journal.
+    The parts: `galleries`, `machines`, `attachments` (interfaces and disks), `extensions`, `run_commands`, `pools`,
+    `hosts` (session hosts), `sessions`, `people`, `quota`, `directory`, `operations`, `interference`, `faults`. Their
+    methods are what an administrator can ask of Azure, and raise `simulator.errors.AzureError` as Azure would refuse.
+    The same seed and the same calls give the same journal.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class Estate:
         self.operations = Operations(world)
         self.quota = Quota(world)
         self.galleries = Galleries(world, self._groups, self.operations)
-        self.machines = Machines(world, self._groups, self.galleries, self.quota, self.operations)
+        self.attachments = Attachments(world)
+        self.machines = Machines(world, self._groups, self.galleries, self.quota, self.operations, self.attachments)
         self.directory = Directory(world)
         self.pools = HostPools(world, self._groups)
         self.sessions = Sessions(world, self.pools, self.machines)
@@ -143,7 +145,7 @@ class Estate:
 
     def orphans(self) -> list[Attachment]:
         """Network interfaces and disks that no machine uses."""
-        return self.machines.orphans()
+        return self.attachments.orphans()
 
     def duplicates(self) -> list[str]:
         """Computer names that more than one machine carries, whatever their resource groups."""

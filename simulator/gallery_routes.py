@@ -7,7 +7,8 @@ from datetime import datetime
 
 from simulator import ids
 from simulator.estate import Estate
-from simulator.galleries import GALLERY, IMAGE, VERSION, Gallery, ImageDefinition, ImageVersion, Replication
+from simulator.galleries import GALLERY, IMAGE, VERSION
+from simulator.images import Gallery, ImageDefinition, ImageVersion, Replication
 from simulator.wire import Answer, Json, Request, Route, accepted, compute_time, invalid, paged, parse_time
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"

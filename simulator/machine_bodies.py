@@ -7,8 +7,9 @@ import uuid
 from typing import Any
 
 from simulator import ids
+from simulator.attachments import Attachment
 from simulator.extensions import EXTENSION, Extension
-from simulator.machines import MACHINE, Attachment, Machine, MachineSpec, Power
+from simulator.machines import MACHINE, Machine, MachineSpec, Power
 from simulator.wire import Json, compute_time, invalid
 
 TENANT = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"

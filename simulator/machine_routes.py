@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from simulator import ids
+from simulator.attachments import Attachment
 from simulator.errors import AzureError, group_not_found, not_found
 from simulator.estate import Estate
 from simulator.extensions import ExtensionSpec
@@ -17,7 +18,7 @@ from simulator.machine_bodies import (
     parse_request,
     status_view_body,
 )
-from simulator.machines import Attachment, Machine
+from simulator.machines import Machine
 from simulator.operations import Operation
 from simulator.wire import Answer, Json, Request, Route, accepted, invalid, paged
 
@@ -49,11 +50,13 @@ def routes(estate: Estate) -> Iterator[Route]:
     yield Route("DELETE", _EXTENSION, "virtualMachineExtensions.delete", these.delete_extension)
     extensions = _MACHINE + "/extensions"
     yield Route("GET", extensions, "virtualMachineExtensions.list", these.list_extensions, lists=True)
-    for path, name, kind in ((_DISKS, "disk", "disks"), (_INTERFACES, "networkInterface", "interfaces")):
-        attachments = _Attachments(estate, kind)
-        yield Route("GET", path + "/{attachment}", f"{name}s.get", attachments.get)
-        yield Route("DELETE", path + "/{attachment}", f"{name}s.delete", attachments.delete)
-        yield Route("GET", path, f"{name}s.list", attachments.list_in_group, lists=True)
+    disks, interfaces = _Disks(estate), _Interfaces(estate)
+    yield Route("GET", _DISKS + "/{attachment}", "disks.get", disks.get)
+    yield Route("DELETE", _DISKS + "/{attachment}", "disks.delete", disks.delete)
+    yield Route("GET", _DISKS, "disks.list", disks.list_in_group, lists=True)
+    yield Route("GET", _INTERFACES + "/{attachment}", "networkInterfaces.get", interfaces.get)
+    yield Route("DELETE", _INTERFACES + "/{attachment}", "networkInterfaces.delete", interfaces.delete)
+    yield Route("GET", _INTERFACES, "networkInterfaces.list", interfaces.list_in_group, lists=True)
 
 
 class _Routes:
@@ -147,36 +150,52 @@ class _Routes:
         return paged(request, [_listed_body(machine, status_only) for machine in machines])
 
 
-class _Attachments:
-    def __init__(self, estate: Estate, kind: str) -> None:
+class _Disks:
+    def __init__(self, estate: Estate) -> None:
         self._estate = estate
-        self._kind = kind
 
     def get(self, request: Request) -> Answer:
-        found = self._kept().get(self._id(request).lower())
-        if found is None:
-            kind = "Microsoft.Compute/disks" if self._kind == "disks" else "Microsoft.Network/networkInterfaces"
-            raise not_found(kind, request.names["attachment"], request.group)
-        return Answer(200, self._body(found))
+        disk_id = ids.disk_id(request.subscription, request.group, request.names["attachment"])
+        self._estate.now()
+        return Answer(200, disk_body(_found(request, self._estate.attachments.disks, disk_id)))
 
     def delete(self, request: Request) -> Answer:
-        return Answer(200 if self._estate.machines.delete_attachment(self._kind, self._id(request)) else 204)
+        disk_id = ids.disk_id(request.subscription, request.group, request.names["attachment"])
+        return Answer(200 if self._estate.attachments.delete_disk(disk_id) else 204)
 
     def list_in_group(self, request: Request) -> Answer:
-        wanted = (request.subscription.lower(), request.group.lower())
-        found = [one for one in self._kept().values() if (one.subscription.lower(), one.group.lower()) == wanted]
-        return paged(request, [self._body(one) for one in found])
-
-    def _kept(self) -> dict[str, Attachment]:
         self._estate.now()
-        return self._estate.machines.disks if self._kind == "disks" else self._estate.machines.interfaces
+        return paged(request, [disk_body(disk) for disk in _in_group(request, self._estate.attachments.disks)])
 
-    def _id(self, request: Request) -> str:
-        make = ids.disk_id if self._kind == "disks" else ids.interface_id
-        return make(request.subscription, request.group, request.names["attachment"])
 
-    def _body(self, attachment: Attachment) -> Json:
-        return disk_body(attachment) if self._kind == "disks" else interface_body(attachment)
+class _Interfaces:
+    def __init__(self, estate: Estate) -> None:
+        self._estate = estate
+
+    def get(self, request: Request) -> Answer:
+        interface_id = ids.interface_id(request.subscription, request.group, request.names["attachment"])
+        self._estate.now()
+        return Answer(200, interface_body(_found(request, self._estate.attachments.interfaces, interface_id)))
+
+    def delete(self, request: Request) -> Answer:
+        interface_id = ids.interface_id(request.subscription, request.group, request.names["attachment"])
+        return Answer(200 if self._estate.attachments.delete_interface(interface_id) else 204)
+
+    def list_in_group(self, request: Request) -> Answer:
+        self._estate.now()
+        return paged(request, [interface_body(one) for one in _in_group(request, self._estate.attachments.interfaces)])
+
+
+def _found(request: Request, kept: dict[str, Attachment], attachment_id: str) -> Attachment:
+    found = kept.get(attachment_id.lower())
+    if found is None:
+        raise not_found(ids.parse(attachment_id).kind, request.names["attachment"], request.group)
+    return found
+
+
+def _in_group(request: Request, kept: dict[str, Attachment]) -> list[Attachment]:
+    wanted = (request.subscription.lower(), request.group.lower())
+    return [one for one in kept.values() if (one.subscription.lower(), one.group.lower()) == wanted]
 
 
 def _listed_body(machine: Machine, status_only: bool) -> Json:

@@ -9,9 +9,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from simulator import ids
+from simulator.attachments import Attachments
 from simulator.errors import AzureError, OperationFailure, group_not_found, not_found
 from simulator.faults import Site
-from simulator.galleries import GOOD, Flaws, Galleries, ImageVersion
+from simulator.galleries import Galleries
+from simulator.images import GOOD, Flaws, ImageVersion
 from simulator.journal import Kind
 from simulator.operations import Operation, Operations
 from simulator.quota import Quota, allocation_failure
@@ -100,35 +102,26 @@ class Machine:
         return self.operation is not None and self.operation.status == "InProgress"
 
 
-@dataclass(slots=True, eq=False)
-class Attachment:
-    """A network interface or an OS disk; `machine` is None once nothing uses it any more: an orphan."""
-
-    id: str
-    name: str
-    subscription: str
-    group: str
-    location: str
-    machine: Machine | None
-    created_at: datetime
-    zone: str = ""
-
-
 class Machines:
-    """Every virtual machine of the estate, and the interfaces and disks that came with them."""
+    """Every virtual machine of the estate."""
 
     def __init__(
-        self, world: World, groups: set[str], galleries: Galleries, quota: Quota, operations: Operations
+        self,
+        world: World,
+        groups: set[str],
+        galleries: Galleries,
+        quota: Quota,
+        operations: Operations,
+        attachments: Attachments,
     ) -> None:
         self.world = world
         self._groups = groups
         self._galleries = galleries
         self._quota = quota
         self._operations = operations
+        self._attachments = attachments
         self._rng = world.stream("machines")
         self._machines: dict[str, Machine] = {}
-        self.interfaces: dict[str, Attachment] = {}
-        self.disks: dict[str, Attachment] = {}
         self.power_listeners: list[Callable[[Machine], None]] = []
 
     @public
@@ -234,23 +227,6 @@ class Machines:
         """All machines of all subscriptions in the order of their creation."""
         return list(self._machines.values())
 
-    @public
-    def delete_attachment(self, kind: str, attachment_id: str) -> bool:
-        """Delete an interface or a disk that nothing uses ("interfaces" or "disks"); False when there is none."""
-        kept = self.interfaces if kind == "interfaces" else self.disks
-        found = kept.get(attachment_id.lower())
-        if found is None:
-            return False
-        if found.machine is not None:
-            raise AzureError(409, "OperationNotAllowed", f"{found.name} is attached to VM {found.machine.id}.")
-        del kept[attachment_id.lower()]
-        return True
-
-    @public
-    def orphans(self) -> list[Attachment]:
-        """Interfaces and disks whose machine is gone."""
-        return [one for kept in (self.interfaces, self.disks) for one in kept.values() if one.machine is None]
-
     def place(self, machine_id: str, spec: MachineSpec, *, running: bool = True) -> Machine:
         """Put a machine there that has existed for long, without an operation: for building estates."""
         parts = ids.parse(machine_id)
@@ -258,7 +234,7 @@ class Machines:
         machine.provisioning_state = "Succeeded"
         machine.allocated = running and self._quota.allocate(machine.region, spec.size, spec.zone) is None
         machine.power = Power.RUNNING if running else Power.DEALLOCATED
-        self._attach_disk(machine)
+        self._attachments.add_disk(machine)
         return machine
 
     def _get(self, machine_id: str) -> Machine:
@@ -280,9 +256,10 @@ class Machines:
         image = self._galleries.resolve(spec.image_id, spec.location)
         freed = failed.spec.size if failed else None
         self._quota.check(parts.subscription, ids.normalise_region(spec.location), spec.size, spec.zone, freed)
-        self._refuse_taken_names(parts, spec, failed)
+        self._attachments.refuse_taken_names(parts, spec, failed)
         if failed is not None:
-            self._forget(failed, keep_attachments=True)
+            self._forget(failed)
+            self._attachments.release(failed, all_go=True)  # its successor makes them anew
         machine = self._new(parts, spec, image)
         operation = self._begin(machine, "Creating")
         self.world.record(Kind.MACHINE_REQUESTED, machine.id, image.name)
@@ -290,7 +267,7 @@ class Machines:
         if refused is not None:
             self._finish_after(machine, self.world.timings.allocation_refusal, self._failed, operation, refused)
             return operation
-        self._attach_disk(machine)
+        self._attachments.add_disk(machine)
         machine.allocated = True
         self._set_power(machine, Power.STARTING)
         if machine.flaws.never_boots:
@@ -308,22 +285,6 @@ class Machines:
         if self.world.faults.fires(Site.ALLOCATION_FAILED, machine.id):
             return allocation_failure(machine.spec.zone)
         return self._quota.allocate(machine.region, machine.spec.size, machine.spec.zone)
-
-    def _refuse_taken_names(self, parts: ids.ResourceId, spec: MachineSpec, failed: Machine | None) -> None:
-        disk = self.disks.get(ids.disk_id(parts.subscription, parts.group, spec.disk_name).lower())
-        if spec.disk_name and disk is not None and (failed is None or disk.machine is not failed):
-            raise AzureError(
-                409,
-                "ConflictingUserInput",
-                f"Disk {spec.disk_name} already exists in resource group {parts.group.upper()}. Only "
-                "CreateOption.Attach is supported.",
-                target="osDisk.name",
-            )
-        interface = self.interfaces.get(ids.interface_id(parts.subscription, parts.group, spec.interface_name).lower())
-        if spec.interface_name and interface is not None and interface.machine not in (None, failed):
-            raise AzureError(
-                400, "NicInUse", f"Network Interface {interface.id} is used by an existing virtual machine."
-            )
 
     def _new(self, parts: ids.ResourceId, spec: MachineSpec, image: ImageVersion) -> Machine:
         suffix = guid(self._rng).replace("-", "")
@@ -346,26 +307,8 @@ class Machines:
         )
         self._machines[machine.id.lower()] = machine
         self._quota.use(machine.subscription, machine.region, spec.size)
-        self._attach(
-            self.interfaces, ids.interface_id(parts.subscription, parts.group, machine.interface_name), machine
-        )
+        self._attachments.add_interface(machine)
         return machine
-
-    def _attach_disk(self, machine: Machine) -> None:
-        if not machine.spec.ephemeral:
-            self._attach(self.disks, ids.disk_id(machine.subscription, machine.group, machine.disk_name), machine)
-
-    def _attach(self, kept: dict[str, Attachment], attachment_id: str, machine: Machine) -> None:
-        kept[attachment_id.lower()] = Attachment(
-            attachment_id,
-            attachment_id.rsplit("/", 1)[1],
-            machine.subscription,
-            machine.group,
-            machine.region,
-            machine,
-            self.world.time,
-            machine.spec.zone,
-        )
 
     def _update(self, machine: Machine, spec: MachineSpec) -> Operation:
         _refuse_while_deleting(machine)
@@ -466,27 +409,16 @@ class Machines:
     def _deleted(self, machine: Machine, operation: Operation) -> None:
         self._operations.end(operation)
         machine.power = None
-        self._forget(machine, keep_attachments=False)
+        self._forget(machine)
+        self._attachments.release(machine)
         self.world.record(Kind.MACHINE_DELETED, machine.id)
         for listener in self.power_listeners:
             listener(machine)
 
-    def _forget(self, machine: Machine, *, keep_attachments: bool) -> None:
+    def _forget(self, machine: Machine) -> None:
         self._give_back(machine)
         self._quota.use(machine.subscription, machine.region, machine.spec.size, -1)
         del self._machines[machine.id.lower()]
-        interface = ids.interface_id(machine.subscription, machine.group, machine.interface_name).lower()
-        disk = ids.disk_id(machine.subscription, machine.group, machine.disk_name).lower()
-        for kept, key, goes in (
-            (self.interfaces, interface, machine.spec.delete_interface),
-            (self.disks, disk, machine.spec.delete_disk),
-        ):
-            attachment = kept.get(key)
-            if attachment is None or attachment.machine is not machine:
-                continue
-            attachment.machine = None
-            if goes or keep_attachments:
-                del kept[key]
 
     def _give_back(self, machine: Machine) -> None:
         if machine.allocated:

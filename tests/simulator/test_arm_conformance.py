@@ -11,8 +11,8 @@ import pytest
 from simulator.arm import Arm
 from simulator.builders import Office
 from simulator.extensions import domain_join
-from simulator.galleries import Takes
 from simulator.host_pools import PoolType
+from simulator.images import Takes
 from simulator.wire import Answer, Json
 from tests.simulator.arm_types import (
     COMPUTE,

@@ -15,7 +15,7 @@ from azure.core.exceptions import (
 )
 
 from simulator.faults import Site
-from simulator.galleries import Flaws, Takes
+from simulator.images import Flaws, Takes
 from tests.simulator.azure_clients import GALLERY, GROUP, POOL, Clients, agent_request, join_request, vm_request
 from tests.simulator.building_hosts import office
 

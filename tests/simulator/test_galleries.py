@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from simulator.errors import AzureError
-from simulator.galleries import Replication, Takes
+from simulator.images import Replication, Takes
 from simulator.journal import Kind
 from tests.simulator.building_hosts import create_machine, office, pass_time
 

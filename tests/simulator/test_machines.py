@@ -10,7 +10,7 @@ import pytest
 from simulator.errors import AzureError
 from simulator.extensions import agent, entra_join
 from simulator.faults import Site
-from simulator.galleries import Flaws, Takes
+from simulator.images import Flaws, Takes
 from simulator.journal import Kind
 from simulator.machines import Power
 from tests.simulator.building_hosts import create_machine, new_host, office, pass_time
@@ -129,7 +129,7 @@ def test_deleting_a_machine_takes_its_disk_and_interface_with_it() -> None:
     pass_time(place, minutes=10)
     assert place.estate.orphans() == []
     assert place.estate.machines.find(place.machine_id("avd-000")) is None
-    assert len(place.estate.machines.disks) == len(place.estate.machines.interfaces) == 2
+    assert len(place.estate.attachments.disks) == len(place.estate.attachments.interfaces) == 2
 
 
 def test_without_delete_options_the_disk_and_the_interface_are_left_over() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from simulator.errors import AzureError
 from simulator.extensions import domain_join
-from simulator.galleries import Flaws
 from simulator.host_pools import SessionHost
+from simulator.images import Flaws
 from simulator.journal import Kind
 from tests.simulator.building_hosts import create_machine, install_agent, join_entra, new_host, office, pass_time
 
