@@ -65,6 +65,11 @@ def accepts_sign_ins(host: SessionHost) -> bool:
     )
 
 
+def would_accept_sign_ins(host: SessionHost) -> bool:
+    """The host would accept sign-ins if it were not in drain mode."""
+    return accepts_sign_ins(structs.replace(host, allows_new_sessions=True))
+
+
 def free_slots_of(host: SessionHost, pool: HostPool) -> int:
     """Sessions that may still be placed on this host."""
     return max(0, pool.max_session_limit - host.load) if accepts_sign_ins(host) else 0
@@ -114,19 +119,20 @@ def choose_wave(
 ) -> tuple[list[SessionHost], Slots, SessionHost | None]:
     """Choose at most `limit` outdated hosts to drain now.
 
-    Returns the hosts, the slots that are left when they have emptied, and the host that the reserve forbids to drain
-    (None when the limit or the end of the candidates stopped the choice). A host that does not fit ends the choice:
-    later ones carry more sessions and fit even less.
+    Returns the hosts, the slots that are left when they have emptied, and the first host that the reserve forbids to
+    drain (None when it forbids none). The ones behind that may fit all the same: it may be unfit and crowded.
     """
     wave: list[SessionHost] = []
+    refused = None
     for host in drain_order(candidates):
         if len(wave) >= limit:
-            return wave, slots, None
-        if not may_drain(slots, host, pool):
-            return wave, slots, host
-        slots = after_draining(slots, host, pool)
-        wave.append(host)
-    return wave, slots, None
+            break
+        if may_drain(slots, host, pool):
+            slots = after_draining(slots, host, pool)
+            wave.append(host)
+        else:
+            refused = refused or host
+    return wave, slots, refused
 
 
 def in_plain_words(message: str) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from rollout.capacity import after_draining, choose_wave, give_back_order
+from rollout.capacity import after_draining, choose_wave, give_back_order, would_accept_sign_ins
 from rollout.drain import DrainPlan, plan_drain, withdrawn_notice
 from rollout.health import lasting
 from rollout.model import HostProgress, SessionHost, Stage, count_of
@@ -69,18 +69,17 @@ def start_wave(turn: Turn, limit: int, hosts: list[SessionHost] | None = None) -
 
 
 def give_back_while_short(turn: Turn) -> None:
-    """Give draining hosts back, the fullest first, while too few session slots are free."""
+    """Give draining hosts with people on them back, the fullest first, while too few session slots are free.
+
+    Before people are asked to leave in the same turn, so that nobody reads that they must go and that they may stay.
+    """
     slots = turn.slots()
-    for host in give_back_order(turn.hosts[n] for n in turn.in_stage([Stage.DRAINING]) if n in turn.hosts):
+    draining = [turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts]
+    for host in give_back_order(host for host in draining if host.load and would_accept_sign_ins(host)):
         if not slots.are_short:
             return
         gained = turn.pool.max_session_limit - host.load
-        if (
-            gained > 0
-            and not turn.is_busy(host.name)
-            and not turn.in_hand[host.name].stays_drained
-            and not host.is_powered_off
-        ):
+        if gained > 0 and not turn.in_hand[host.name].stays_drained:
             why = f"free session slots are down to {slots.free}, the reserve is {slots.reserve}"
             give_back(turn, host.name, why)
             slots = structs.replace(slots, total=slots.total + turn.pool.max_session_limit, free=slots.free + gained)

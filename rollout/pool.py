@@ -71,8 +71,8 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
         return _wind_down_after_halt(turn)
     if state.superseded_by:
         return _wind_down_superseded(turn)
-    advance_leaving_hosts(turn)
     give_back_while_short(turn)
+    advance_leaving_hosts(turn)
     if _is_all_done(turn):
         return _finish(turn)
     _start_more(turn)
@@ -280,7 +280,7 @@ def _bake_canary(turn: Turn) -> None:
 
 
 def _is_all_done(turn: Turn) -> bool:
-    """Nothing is left to replace, to finish, to make or to take away; and where all hosts are canaries, they have passed."""
+    """Nothing is left to replace, to finish, to make or to take away; and hosts that are all canaries have passed."""
     baking = bool(turn.canary) and not turn.canary_passed
     return not (turn.outdated or turn.in_hand or turn.still_needed > 0 or turn.to_shed or baking)
 
@@ -348,8 +348,8 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     draining = drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts)
     for host in draining[turn.to_shed :]:
         give_back(turn, host.name, f"version {newer} takes over")
-    advance_leaving_hosts(turn)
     give_back_while_short(turn)
+    advance_leaving_hosts(turn)
     too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
     if wave := start_wave(turn, too_many):
         turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")

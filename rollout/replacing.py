@@ -12,6 +12,7 @@ from rollout.model import (
     AGENT_EXTENSION,
     JOIN_EXTENSION,
     QUARANTINE_TAG,
+    Blocked,
     HostProgress,
     HostShape,
     Phase,
@@ -42,9 +43,7 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
     """Start up to `limit` new hosts, as many as are needed and there is room for; returns their names."""
     count = min(limit, turn.still_needed, turn.room)
     if turn.blocked is not None:
-        turn.wake(turn.blocked.retry_at)
-        # One attempt shows whether the quota or the stock has come back; more would only fail with it.
-        count = min(count, 1) if turn.blocked.retry_at <= turn.now else 0
+        count = min(count, _probes(turn, turn.blocked))
     if count <= 0:
         return []
     names, turn.last_number = next_names(
@@ -53,6 +52,14 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
     for name in names:
         _provision_one(turn, name, _next_vacancy(turn, for_canary=for_canary), for_canary=for_canary)
     return list(names)
+
+
+def _probes(turn: Turn, blocked: Blocked) -> int:
+    """One VM shows whether the quota or the stock has come back: more would only fail with it."""
+    if blocked.retry_at > turn.now:
+        turn.wake(blocked.retry_at)
+        return 0
+    return 0 if turn.in_stage([Stage.PROVISIONING]) else 1
 
 
 def advance_new_hosts(turn: Turn) -> None:

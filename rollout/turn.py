@@ -161,9 +161,8 @@ class Turn:
         return max(hosts_of(self.policy.surge, self.desired), self.policy.canary.hosts)
 
     def slots(self) -> Slots:
-        """The pool's session slots now: of the hosts in service and of those that people are leaving."""
-        leaving = [self.hosts[name] for name in self.in_stage(LEAVING_STAGES) if name in self.hosts]
-        return count_slots(self.pool, [*self.settled, *leaving], self.policy.reserve)
+        """The pool's session slots now. A host that is to be drained offers none, even before drain mode shows."""
+        return count_slots(self.pool, self.settled, self.policy.reserve)
 
     def people_leaving(self) -> int:
         """Sessions on draining hosts: these people will need a slot elsewhere."""
