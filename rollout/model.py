@@ -289,7 +289,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
 
 _VERSION_ID = re.compile(
     r"^/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/providers/Microsoft\.Compute"
-    r"/galleries/(?P<gallery>[^/]+)/images/(?P<image>[^/]+)(?:/versions/(?P<version>\d+\.\d+\.\d+))?$",
+    r"/galleries/(?P<gallery>[^/]+)/images/(?P<image>[^/]+)(?:/versions/(?P<version>[0-9]{1,10}\.[0-9]{1,10}\.[0-9]{1,10}))?\Z",
     re.IGNORECASE,
 )
 

@@ -21,7 +21,7 @@ from rollout.model import (
     Vacancy,
     short_version,
 )
-from rollout.naming import next_names
+from rollout.naming import NamesExhausted, next_names
 from rollout.outcomes import SWITCHING_OFF
 from rollout.steps import (
     InstallAgent,
@@ -46,9 +46,12 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
         count = min(count, _probes(turn, turn.blocked))
     if count <= 0:
         return []
-    names, turn.last_number = next_names(
-        turn.policy.session_host.name_prefix, [*turn.names_in_use, *turn.hosts, *turn.in_hand], turn.last_number, count
-    )
+    prefix, in_use = turn.policy.session_host.name_prefix, [*turn.names_in_use, *turn.hosts, *turn.in_hand]
+    try:
+        names, turn.last_number = next_names(prefix, in_use, turn.last_number, count)
+    except NamesExhausted as exhausted:
+        turn.blocked = block(turn.blocked, "NamesExhausted", str(exhausted), turn.now)
+        return []
     for name in names:
         _provision_one(turn, name, _next_vacancy(turn, for_canary=for_canary), for_canary=for_canary)
     return list(names)

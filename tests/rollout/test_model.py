@@ -187,3 +187,9 @@ def test_what_a_rollout_remembers_survives_the_journey_through_durable_as_json()
     )
     assert msgspec.convert(msgspec.to_builtins(state), RolloutState) == state
     assert msgspec.json.decode(msgspec.json.encode(state), type=RolloutState) == state
+
+
+@pytest.mark.parametrize("tail", ["\n", "/", ".4", "0" * 5000])
+def test_a_hostile_version_id_names_no_version(tail: str) -> None:
+    assert version_number(VERSION + tail) is None
+    assert not definition_of(VERSION + tail)

@@ -73,3 +73,13 @@ def test_a_version_that_has_arrived_nowhere_is_refused() -> None:
 def _with_fresh_heartbeats(pool: PoolSnapshot, now: datetime) -> PoolSnapshot:
     hosts = tuple(structs.replace(host, last_heartbeat=now) for host in pool.hosts)
     return structs.replace(pool, hosts=hosts)
+
+
+def test_a_prefix_without_free_numbers_is_said_in_the_phase_and_stops_nothing() -> None:
+    taken = tuple(f"avd-production-{number}" for number in range(10))
+    policy = a_policy(session_host=structs.replace(a_policy().session_host, name_prefix="avd-production-"))
+    pool = structs.replace(a_pool(), names_in_use=taken)
+    decision = decide(a_state(), pool, policy, MORNING)
+    assert not [step for step in decision.steps if isinstance(step, ProvisionHost)]
+    assert (decision.phase, decision.state.reason) == (Phase.WAITING_CAPACITY, "NamesExhausted")
+    assert "Choose a shorter or another name_prefix" in decision.state.message
