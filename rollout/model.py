@@ -146,7 +146,7 @@ class ImageVersion(Struct, frozen=True, omit_defaults=True):
     @property
     def has_arrived_somewhere(self) -> bool:
         """At least one region's copy is complete, so that VMs can be made from it there."""
-        return any(replica.state == "Completed" for replica in self.regions.values())
+        return any(replica.state.lower() == "completed" for replica in self.regions.values())
 
 
 class RegionReplica(Struct, frozen=True, omit_defaults=True):

@@ -54,19 +54,20 @@ def assess(
 ) -> ReplicationReport:
     """Judge each region by its own replica: others may lag behind. `version` is None when Azure has no such version.
 
-    A region is ready once its replica is complete, whatever the version as a whole says. One that failed is given up
-    at once; any other one that is not ready, `deadline` after `started_at`. Until then a region that is not among the
-    version's targets, or is excluded from latest there, may still be added; words of Azure that are not known here
-    mean that it is not ready yet.
+    A region is ready once its replica is complete, whatever the version as a whole says: one region's failure makes
+    the whole version Failed. A region that failed is given up at once, and so are all of a version that failed and has
+    arrived nowhere; any other one that is not ready, `deadline` after `started_at`. Until then a region that is not
+    among the version's targets, or is excluded from latest there, may still be added; words of Azure that are not known
+    here mean that it is not ready yet.
     """
     wanted = tuple(dict.fromkeys(normalise_region(region) for region in regions))
     if version is None or version.provisioning.lower() == "deleting":
         message = "the image version no longer exists" if version is None else f"{_name(version)} is being deleted"
         return ReplicationReport(_all_given_up(wanted, message), message, version_gone=True)
-    if version.provisioning.lower() == "failed":
+    replicas = {normalise_region(name): replica for name, replica in version.regions.items()}
+    if version.provisioning.lower() == "failed" and not version.has_arrived_somewhere:
         message = f"{_name(version)} could not be created: its provisioning failed"
         return ReplicationReport(_all_given_up(wanted, message), message)
-    replicas = {normalise_region(name): replica for name, replica in version.regions.items()}
     is_late = now - started_at >= deadline
     reports = tuple(_judge(region, replicas.get(region), deadline, is_late=is_late) for region in wanted)
     return ReplicationReport(reports, _overall(version, reports))

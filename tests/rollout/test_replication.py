@@ -112,8 +112,15 @@ def test_a_version_that_is_being_deleted_is_as_good_as_gone_even_where_it_is_com
     assert report.ready == ()
 
 
-def test_a_version_whose_provisioning_failed_gives_every_region_up_but_is_still_there() -> None:
-    report = assess_at(BEFORE, a_version("Failed", westeurope=READY), "westeurope")
+def test_one_region_that_failed_makes_the_version_failed_and_yet_the_others_are_judged_by_themselves() -> None:
+    version = a_version("Failed", westeurope=READY, northeurope=replica("Failed", 40), japaneast=HALF)
+    report = assess_at(BEFORE, version, "westeurope", "northeurope", "japaneast")
+    assert (report.ready, report.waiting) == (("westeurope",), ("japaneast",))
+    assert report.given_up == (("northeurope", "replication to northeurope failed"),)
+
+
+def test_a_version_that_failed_and_has_arrived_nowhere_gives_every_region_up_but_is_still_there() -> None:
+    report = assess_at(BEFORE, a_version("Failed", westeurope=HALF), "westeurope")
     assert not report.version_gone
     assert report.given_up == (("westeurope", "version 1.2.3 could not be created: its provisioning failed"),)
 
