@@ -73,8 +73,8 @@ class Attachments:
         self._add(self.interfaces, _interface_id(machine), machine)
 
     def add_disk(self, machine: Machine) -> None:
-        """The OS disk that comes with a machine; an ephemeral one is no resource."""
-        if not machine.spec.ephemeral:
+        """The OS disk that comes with a machine, unless it is there; an ephemeral one is no resource."""
+        if not machine.spec.ephemeral and _disk_id(machine).lower() not in self.disks:
             self._add(self.disks, _disk_id(machine), machine)
 
     def release(self, machine: Machine, *, all_go: bool = False) -> None:

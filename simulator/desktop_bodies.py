@@ -46,13 +46,14 @@ def pool_body(pool: HostPool, api_version: str) -> Json:
 
 def host_body(host: SessionHost, now: datetime) -> Json:
     """A session host, named `pool/host`, with the health checks and the machine's id in the casing Azure uses."""
+    heartbeat = desktop_time(host.last_heartbeat(now))
     return {
         "id": _desktop_id(host.id),
         "name": host.label,
         "type": "Microsoft.DesktopVirtualization/hostpools/sessionhosts",
         "properties": {
             "objectId": host.object_id,
-            "lastHeartBeat": desktop_time(host.last_heartbeat(now)),
+            "lastHeartBeat": heartbeat,
             "sessions": len(host.sessions),
             "agentVersion": host.agent_version,
             "allowNewSession": host.allow_new_session,
@@ -67,7 +68,7 @@ def host_body(host: SessionHost, now: datetime) -> Json:
             "updateState": host.update_state,
             "lastUpdateTime": desktop_time(host.registered_at),
             "updateErrorMessage": "",
-            "sessionHostHealthCheckResults": [_check_body(host, check, now) for check in CHECKS],
+            "sessionHostHealthCheckResults": [_check_body(host, check, heartbeat) for check in CHECKS],
         },
     }
 
@@ -114,7 +115,7 @@ def plan_body(plan: ScalingPlan) -> Json:
     }
 
 
-def _check_body(host: SessionHost, check: str, now: datetime) -> Json:
+def _check_body(host: SessionHost, check: str, checked_at: str | None) -> Json:
     failure = host.failed_checks.get(check)
     if host.heartbeat_stopped_at is not None:
         result, message = "SessionHostShutdown", "The session host is not running."
@@ -128,7 +129,7 @@ def _check_body(host: SessionHost, check: str, now: datetime) -> Json:
         "additionalFailureDetails": {
             "message": message,
             "errorCode": -2147467259 if failure else 0,
-            "lastHealthCheckDateTime": desktop_time(host.last_heartbeat(now)),
+            "lastHealthCheckDateTime": checked_at,
         },
     }
 

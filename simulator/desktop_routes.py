@@ -103,24 +103,24 @@ class _Routes:
 
     def plans_of_pool(self, request: Request) -> Answer:
         self._pools.get(pool_id(request))
-        return paged(request, [plan_body(plan) for plan in self._pools.scaling_plans(pool_id(request))])
+        return paged(request, self._pools.scaling_plans(pool_id(request)), plan_body)
 
     def plans_in_group(self, request: Request) -> Answer:
         wanted = (request.subscription.lower(), request.group.lower())
         plans = self._pools.scaling_plans()
         found = [plan for plan in plans if (plan.subscription.lower(), plan.group.lower()) == wanted]
-        return paged(request, [plan_body(plan) for plan in found])
+        return paged(request, found, plan_body)
 
     def plans_in_subscription(self, request: Request) -> Answer:
         plans = self._pools.scaling_plans()
         found = [plan for plan in plans if plan.subscription.lower() == request.subscription.lower()]
-        return paged(request, [plan_body(plan) for plan in found])
+        return paged(request, found, plan_body)
 
     def _in_subscription(self, request: Request) -> list[HostPool]:
         return [pool for pool in self._pools.all() if pool.subscription.lower() == request.subscription.lower()]
 
     def _listed(self, request: Request, pools: list[HostPool]) -> Answer:
-        return paged(request, [pool_body(pool, request.api_version) for pool in pools], requested_page(request))
+        return paged(request, pools, lambda pool: pool_body(pool, request.api_version), requested_page(request))
 
     def _apply(self, request: Request, properties: Json) -> HostPool:
         pool = self._pools.get(pool_id(request))

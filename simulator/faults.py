@@ -118,10 +118,9 @@ class Faults:
         if scripted is Site.LOST_REQUEST or self.fires(Site.LOST_REQUEST, path):
             self._count_script(scripted, path)
             raise ConnectionLost(f"the connection broke before {method} {path} was sent")
-        if method == "LIST":
-            return self._listed(path, act, scripted)
-        result = act()
-        if scripted is Site.LOST_RESPONSE or (method != "GET" and self.fires(Site.LOST_RESPONSE, path)):
+        result = self._listed(path, act, scripted) if method == "LIST" else act()
+        reads = method in ("GET", "LIST")  # a read that is lost on the way back is as good as one lost on the way there
+        if scripted is Site.LOST_RESPONSE or (not reads and self.fires(Site.LOST_RESPONSE, path)):
             self._count_script(scripted, path)
             raise ConnectionLost(f"the connection broke before {method} {path} was answered")
         return result

@@ -50,7 +50,7 @@ class _Routes:
 
     def list_versions(self, request: Request) -> Answer:
         definition = self._galleries.definition(_image_id(request))
-        return paged(request, [version_body(version) for version in definition.versions.values()])
+        return paged(request, [*definition.versions.values()], version_body)
 
     def put_version(self, request: Request) -> Answer:
         location = _location(request)
@@ -114,7 +114,7 @@ class _Routes:
 
     def list_images(self, request: Request) -> Answer:
         gallery = self._galleries.gallery(_gallery_id(request))
-        return paged(request, [image_body(image) for image in gallery.images.values()])
+        return paged(request, [*gallery.images.values()], image_body)
 
     def get_gallery(self, request: Request) -> Answer:
         return Answer(200, gallery_body(self._galleries.gallery(_gallery_id(request))))
@@ -128,10 +128,10 @@ class _Routes:
 
     def list_in_group(self, request: Request) -> Answer:
         found = [one for one in self._in_subscription(request) if one.group.lower() == request.group.lower()]
-        return paged(request, [gallery_body(gallery) for gallery in found])
+        return paged(request, found, gallery_body)
 
     def list_in_subscription(self, request: Request) -> Answer:
-        return paged(request, [gallery_body(gallery) for gallery in self._in_subscription(request)])
+        return paged(request, self._in_subscription(request), gallery_body)
 
     def _in_subscription(self, request: Request) -> list[Gallery]:
         prefix = f"/subscriptions/{request.subscription}/".lower()

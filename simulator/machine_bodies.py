@@ -24,6 +24,7 @@ def machine_body(machine: Machine, *, instance_view: bool = False, upper_case_gr
     """
     asked = machine.spec.body or request_body(machine.spec, machine.name)
     properties = copy.deepcopy(asked.get("properties") or {})
+    properties.pop("instanceView", None)  # read-only: ignored in requests
     properties.update(
         {
             "hardwareProfile": {**properties.get("hardwareProfile", {}), "vmSize": machine.spec.size},

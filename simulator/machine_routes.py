@@ -147,7 +147,7 @@ class _Routes:
 
     def _listed(self, request: Request, machines: list[Machine]) -> Answer:
         status_only = request.flag("statusOnly")
-        return paged(request, [_listed_body(machine, status_only) for machine in machines])
+        return paged(request, machines, lambda machine: _listed_body(machine, status_only))
 
 
 class _Disks:
@@ -165,7 +165,7 @@ class _Disks:
 
     def list_in_group(self, request: Request) -> Answer:
         self._estate.now()
-        return paged(request, [disk_body(disk) for disk in _in_group(request, self._estate.attachments.disks)])
+        return paged(request, _in_group(request, self._estate.attachments.disks), disk_body)
 
 
 class _Interfaces:
@@ -183,7 +183,7 @@ class _Interfaces:
 
     def list_in_group(self, request: Request) -> Answer:
         self._estate.now()
-        return paged(request, [interface_body(one) for one in _in_group(request, self._estate.attachments.interfaces)])
+        return paged(request, _in_group(request, self._estate.attachments.interfaces), interface_body)
 
 
 def _found(request: Request, kept: dict[str, Attachment], attachment_id: str) -> Attachment:

@@ -395,6 +395,7 @@ class Machines:
             self.world.record(Kind.MACHINE_START_FAILED, machine.id, refused.code)
             return
         machine.allocated = True
+        self._attachments.add_disk(machine)  # missing when the machine found no hardware at its creation
         self._settle(machine, operation)
         self.world.record(Kind.MACHINE_STARTED, machine.id)
         self._set_power(machine, Power.RUNNING)

@@ -195,17 +195,21 @@ class SessionHosts:
         self._register_when_ready(machine)
 
     def _register_when_ready(self, machine: Machine) -> None:
-        waiting = machine.joined_as and machine.agent_pool and machine not in self._by_machine
+        waiting = machine.joined_as and machine.agent_pool and self._registered(machine) is None
         if waiting and not machine.flaws.never_registers:
             seconds = draw(self._rng, self.world.timings.register, machine.flaws.slow)
             self.world.after(seconds, self._register, machine)
+
+    def _registered(self, machine: Machine) -> SessionHost | None:
+        host = self._by_machine.get(machine)
+        return None if host is None or host.pool.deleted else host
 
     def _register(self, machine: Machine) -> None:
         try:
             pool = self._pools.get(machine.agent_pool) if machine.agent_pool else None
         except AzureError:
             pool = None
-        if pool is None or not machine.running or machine in self._by_machine:
+        if pool is None or not machine.running or self._registered(machine) is not None:
             return
         host = self._record(machine, pool)
         self.world.record(Kind.HOST_REGISTERED, host.label, machine.exact_version)

@@ -48,7 +48,7 @@ class _Routes:
     def list_hosts(self, request: Request) -> Answer:
         hosts = self._hosts.list(pool_id(request))
         now = self._estate.now()
-        return paged(request, [host_body(host, now) for host in hosts], requested_page(request))
+        return paged(request, hosts, lambda host: host_body(host, now), requested_page(request))
 
     def patch_host(self, request: Request) -> Answer:
         properties = request.properties()
@@ -71,11 +71,11 @@ class _Routes:
 
     def list_in_pool(self, request: Request) -> Answer:
         chosen = _filtered(self._sessions.list(pool_id(request)), request.query.get("$filter", ""))
-        return paged(request, [session_body(session) for session in chosen], requested_page(request))
+        return paged(request, chosen, session_body, requested_page(request))
 
     def list_on_host(self, request: Request) -> Answer:
         sessions = self._sessions.list(pool_id(request), request.names["host"])
-        return paged(request, [session_body(session) for session in sessions], requested_page(request))
+        return paged(request, sessions, session_body, requested_page(request))
 
     def get_session(self, request: Request) -> Answer:
         return Answer(200, session_body(self._sessions.get(*_session(request))))

@@ -36,7 +36,7 @@ class _Routes:
 
     def usages(self, request: Request) -> Answer:
         usages = self._estate.quota.usages(request.subscription, request.names["location"])
-        return paged(request, [usage_body(*usage) for usage in usages])
+        return paged(request, usages, lambda usage: usage_body(*usage))
 
 
 def operation_body(operation: Operation) -> Json:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from simulator.errors import AzureError
 from simulator.operations import Operation
 
 Json = dict[str, Any]
+Item = TypeVar("Item")
 
 API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-preview)?$")
 
@@ -88,11 +89,11 @@ def invalid(message: str, target: str | None = None) -> AzureError:
     return AzureError(400, "InvalidParameter", message, target=target)
 
 
-def paged(request: Request, items: list[Json], size: int | None = None) -> Answer:
-    """One page of `items`, with a link to the next page when there is one."""
+def paged(request: Request, items: Sequence[Item], body_of: Callable[[Item], Json], size: int | None = None) -> Answer:
+    """One page of `items`, with a link to the next page when there is one; bodies are made for that page only."""
     size = size or request.page_size
     start = _skipped(request)
-    body: Json = {"value": items[start : start + size]}
+    body: Json = {"value": [body_of(item) for item in items[start : start + size]]}
     if start + size < len(items):
         token = base64.urlsafe_b64encode(str(start + size).encode()).decode()
         kept = [(name, value) for name, value in request.query.items() if name != "$skiptoken"]

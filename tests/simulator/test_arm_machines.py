@@ -68,6 +68,17 @@ def test_what_comes_back_has_no_password_and_an_interface_instead_of_its_configu
     assert body["identity"]["principalId"]
 
 
+def test_read_only_properties_of_a_request_are_ignored() -> None:
+    clients = Clients()
+    body = vm_request("avd-010", clients.place.version_id("1.0.0"), vmId="mine", provisioningState="Perfect")
+    body["properties"]["instanceView"] = {"statuses": []}
+    clients.compute.virtual_machines.begin_create_or_update(GROUP, "avd-010", body).result()
+    shown = clients.compute.virtual_machines.get(GROUP, "avd-010").as_dict()["properties"]
+    assert shown["vmId"] != "mine"
+    assert shown["provisioningState"] == "Succeeded"
+    assert "instanceView" not in shown
+
+
 def test_a_machine_asked_for_only_if_missing_is_a_412_when_it_exists() -> None:
     clients = Clients()
     only_if_missing: dict[str, Any] = {"etag": "*", "match_condition": MatchConditions.IfMissing}

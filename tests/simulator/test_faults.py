@@ -36,6 +36,14 @@ def test_a_lost_response_has_taken_effect() -> None:
     assert faults.call("PUT", MACHINE, door.knock) == 2
 
 
+def test_the_answer_to_a_list_can_be_lost_too() -> None:
+    faults, door = Faults(), Door()
+    faults.fail_next("GET", "virtualMachines", Site.LOST_RESPONSE)
+    with pytest.raises(ConnectionLost):
+        faults.call("LIST", MACHINE, door.knock)
+    assert faults.call("LIST", MACHINE, door.knock) == 2
+
+
 def test_a_lost_request_has_not() -> None:
     faults, door = Faults(), Door()
     faults.fail_next("PUT", "avd-1", Site.LOST_REQUEST)

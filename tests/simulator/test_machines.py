@@ -80,6 +80,17 @@ def test_an_empty_zone_fails_the_operation_and_leaves_a_failed_machine() -> None
     assert create_machine(place, "avd-011", zone="2").status == "Succeeded"
 
 
+def test_a_machine_that_found_no_hardware_can_be_started_when_there_is_some() -> None:
+    place = office(hosts=0)
+    place.estate.faults.fail_next("*", "avd-010", Site.ALLOCATION_FAILED)
+    create_machine(place, "avd-010")
+    assert list(place.estate.attachments.disks) == []
+    place.estate.machines.start(place.machine_id("avd-010"))
+    pass_time(place, minutes=5)
+    assert place.estate.machines.get(place.machine_id("avd-010")).running
+    assert len(place.estate.attachments.disks) == 1
+
+
 def test_a_failed_machine_can_be_put_again() -> None:
     place = office()
     place.estate.faults.fail_next("*", "avd-010", Site.ALLOCATION_FAILED)

@@ -287,6 +287,15 @@ def test_a_machine_deleted_while_the_agent_installs_never_registers() -> None:
     assert place.pool.hosts == {}
 
 
+def test_a_host_of_a_deleted_pool_can_join_the_pool_that_takes_its_place() -> None:
+    place = office(hosts=1)
+    place.estate.pools.delete(place.pool_id, force=True)
+    anew = place.estate.pools.create(place.pool_id, "westeurope")
+    install_agent(place, "avd-000")
+    pass_time(place, minutes=10)
+    assert anew.hosts["avd-000"].status == "Available"
+
+
 def test_a_pool_deleted_in_the_middle_swallows_its_hosts() -> None:
     place = office(hosts=2, people=5)
     place.estate.interference.delete_pool(place.estate.now() + timedelta(hours=2), place.pool_id)
