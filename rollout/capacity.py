@@ -96,12 +96,13 @@ def after_draining(slots: Slots, host: SessionHost, pool: HostPool) -> Slots:
 def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
     """The reserve stays free on the remaining hosts even when the host's people all sign in again there.
 
-    An empty host that accepts no sign-ins, and one that is switched off, costs nothing to drain.
+    An empty host that accepts no sign-ins, and one that is switched off, costs nothing to drain. The last host that
+    accepts any goes when nobody is at work on it: a session that somebody has left behind would else keep it for ever.
     """
     if not accepts_sign_ins(host) and host.load == 0:
         return True
     after = after_draining(slots, host, pool)
-    return after.free >= after.reserve
+    return after.free >= after.reserve or (after.total == 0 and host.at_work == 0)
 
 
 def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:

@@ -78,6 +78,8 @@ def give_back_while_short(turn: Turn) -> None:
     for host in give_back_order(host for host in draining if host.load and would_accept_sign_ins(host)):
         if not slots.are_short:
             return
+        if slots.total == 0 and host.at_work == 0:
+            continue  # the last host was drained although none remains: see may_drain
         gained = turn.pool.max_session_limit - host.load
         if gained > 0 and not turn.in_hand[host.name].stays_drained:
             why = f"free session slots are down to {slots.free}, the reserve is {slots.reserve}"

@@ -119,6 +119,11 @@ class SessionHost(Struct, frozen=True, omit_defaults=True):
         return max(self.session_count, len(self.sessions))
 
     @property
+    def at_work(self) -> int:
+        """Sessions that somebody sits in front of, as far as is known."""
+        return self.load - sum(session.is_disconnected for session in self.sessions)
+
+    @property
     def is_powered_off(self) -> bool:
         """The VM exists and is stopped or deallocated: nobody can be on it, and it serves nobody."""
         return bool(self.vm_id) and self.power in ("deallocated", "deallocating", "stopped", "stopping")

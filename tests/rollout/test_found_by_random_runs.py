@@ -66,6 +66,18 @@ def test_a_draining_host_is_given_back_when_it_is_the_last_that_could_accept_any
     assert world.hosts["avd-001"].allows_new_sessions
 
 
+@pytest.mark.parametrize("reserve", [0, 15])
+def test_sessions_left_behind_on_the_last_host_do_not_keep_it_for_ever_in_place(reserve: int) -> None:
+    policy = a_policy(strategy="in_place", reserve=reserve)
+    world = World(a_pool([a_host("avd-001", disconnected=2)]), policy).run()
+    assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_people_at_work_on_the_last_host_keep_it_in_place() -> None:
+    world = World(a_pool([a_host("avd-001", sessions=1)]), a_policy(strategy="in_place")).run(Phase.WAITING_CAPACITY)
+    assert world.hosts["avd-001"].allows_new_sessions
+
+
 def test_hosts_that_are_all_switched_off_by_the_time_the_canary_has_passed_are_replaced_in_turn() -> None:
     world = World(a_pool(outdated=3)).run(Phase.BAKING)
     for name in ("avd-001", "avd-002", "avd-003"):
