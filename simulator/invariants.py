@@ -1,8 +1,8 @@
 """What must hold in every rollout, whatever happens: checkers that watch a run from outside.
 
-Each checker is a class with one rule in its docstring, fed by the estate's journal, by every decision and by the outcome
-of every step; it recomputes what it checks from the estate or from what the decision was shown, never with the core's
-own arithmetic. The codes (S1, L1, ...) are those of facts on rollout controllers: S safety, L liveness, D determinism.
+Each checker is a class with one rule in its docstring, fed by the journal, by every decision and by the outcome of each
+step; it recomputes what it checks from the estate or from what the decision was shown, never with the core's own
+arithmetic. The codes (S1, L1, ...) are those of facts on rollout controllers: S safety, L liveness, D determinism.
 To add one, write the class and add it to CHECKERS.
 """
 

@@ -272,7 +272,7 @@ def _to_look_into(state: RolloutState) -> set[str]:
 
 
 def _is_held_up_by_people(scene: Scene) -> bool:
-    """People stay on draining hosts and the policy says to wait for them, or they need the slots that would be drained."""
+    """People stay on draining hosts and the policy says to wait, or they need the slots that would be drained."""
     policy, pool = scene.policy, scene.pool
     waiting = any(host.stage is Stage.DRAINING for host in scene.state.in_hand.values())
     if waiting and (policy.drain.on_timeout == "wait" or policy.drain.sign_out_in_window_only):

@@ -45,8 +45,8 @@ class Traits:
 class Scene:
     """The estate of a run, the rollout's memory, and what others have changed meanwhile.
 
-    `size` is how many hosts the pool shall have in the end: it follows what others add and remove, except for hosts that
-    the rollout has in hand, which it replaces anyway. `doubtful` counts removals that may count either way, because the
+    `size` is how many hosts the pool shall have in the end: it follows what others add and remove, except for hosts
+    that the rollout has in hand, which it replaces anyway. `doubtful` counts removals that may count either way, because the
     rollout was about to take the host in hand or to let it go. `others` counts what others did, by kind.
     """
 
@@ -94,6 +94,10 @@ class Scene:
     def is_ours(self, machine_id: str) -> bool:
         """The machine belongs to this pool: it was there, somebody added it, or the rollout made it."""
         return machine_id.lower() in self.members or machine_id.lower() in self.created
+
+    def made(self, name: str) -> bool:
+        """The rollout has made the host of this name."""
+        return self.office.machine_id(name).lower() in self.created
 
     def in_service(self) -> list[SessionHost]:
         """The pool's hosts that have a machine and are not quarantined."""
@@ -174,9 +178,10 @@ class Scene:
         quarantined = machine is not None and QUARANTINE_TAG in machine.tags
         if quarantined or name in self.state.quarantined:
             return
-        if name in self.letting_go:
+        canary = name in self.state.canary and not self.state.canary_passed
+        if name in self.letting_go or (canary and name not in self.state.in_hand):
+            self.doubtful += 1  # a canary in service is replaced, unless the gate opens before its loss is seen
             self.size -= 1
-            self.doubtful += 1
         elif name not in self.state.in_hand:
             self.size -= 1
 
@@ -229,7 +234,7 @@ def _put_on(office: Office, host: SessionHost, version: str) -> None:
 
 
 def _neighbours(estate: Estate, office: Office) -> None:
-    """Another pool in the same resource group, one of its hosts drained by its own rollout, and a VM that this makes."""
+    """Another pool in the same group: one of its hosts drained by its own rollout, and a VM that this is making."""
     kiosk = office_pool(estate, 2, 0, name="kiosk", group=GROUP, host_prefix="kiosk", zones=("1",))
     drained = estate.machines.get(kiosk.machine_id("kiosk-001"))
     with estate.acting_as(OTHER_ROLLOUT):

@@ -90,7 +90,7 @@ class Situation:
     def __str__(self) -> str:
         """One line for a report."""
         policy = self.policy
-        size = f"{self.hosts} hosts ({self.powered_off} off, {self.drained} drained by somebody, {self.unhealthy} unhealthy"
+        size = f"{self.hosts} hosts ({self.powered_off} off, {self.drained} drained by somebody, {self.unhealthy} unfit"
         size += f", {self.current} current, {self.newer} newer, {self.left_over} left over) in {len(self.zones)} zones"
         people = f"{self.workload} at {self.load:.0%} of {self.max_session_limit} slots"
         how = (

@@ -8,11 +8,10 @@ from datetime import datetime
 import msgspec
 
 from rollout import pool as core
-from rollout.model import Phase, RolloutState, SessionHost, is_outdated
+from rollout.model import Phase, RolloutState, SessionHost, Stage, is_outdated
 from rollout.steps import NotifySessions
 from rollout.windows import is_open
 from simulator.checks.watch import Checker, Turn
-from simulator.direct import ROLLOUT
 from simulator.journal import Entry, Kind
 
 _EVERY = 5
@@ -20,65 +19,63 @@ _EVERY = 5
 
 
 class CanaryFirst(Checker):
-    """Nothing beyond the canary is touched before canaries have been in service for the bake time."""
+    """Nothing beyond the canary is touched before canaries have been well for the bake time."""
 
     rule = "S5"
-    kinds = (Kind.HOST_UNDRAINED, Kind.MACHINE_TAGGED, Kind.MACHINE_DELETING)
+    kinds = (Kind.HOST_STATUS, Kind.MACHINE_DELETING)
 
     def begin(self) -> None:
-        self._in_service_since: dict[str, datetime] = {}
+        self._well_since: dict[str, datetime] = {}
+        self._outdated = -1
         self._passed = False
 
     def saw(self, entry: Entry) -> None:
-        machine_gone = entry.kind is Kind.MACHINE_DELETING
-        name = entry.subject.rsplit("/", 1)[1].split(".")[0].lower()
-        if machine_gone:
-            self._in_service_since.pop(name, None)
-        elif entry.by == ROLLOUT and self.scene.office.machine_id(name).lower() in self.scene.created:
-            self._in_service_since.setdefault(name, entry.at)
+        name = _name(entry.subject)
+        well = entry.kind is Kind.HOST_STATUS and entry.detail in ("Available", "NeedsAssistance")
+        if well and self.scene.made(name):
+            self._well_since.setdefault(name, entry.at)
+        elif entry.detail != "Shutdown":
+            self._well_since.pop(name, None)
 
     def decided(self, turn: Turn) -> None:
-        self._passed = self._passed or self._has_passed(turn)
-        if self._passed or turn.snapshot is None:
+        if turn.snapshot is None or turn.before.superseded_by:
             return
+        if self._outdated < 0:
+            self._outdated = sum(is_outdated(host, self.scene.target) for host in turn.snapshot.hosts)
         policy = self.scene.policy
-        touched = [host for host in turn.snapshot.hosts if self._is_touched(host, turn)]
+        proven = [name for name, since in self._well_since.items() if turn.now - since >= policy.canary.bake]
+        replaceable = self._outdated - self.scene.others[Kind.MACHINE_DELETING]
+        self._passed = self._passed or len(proven) >= max(1, min(policy.canary.hosts, replaceable))
+        if self._passed:
+            return
+        touched = [host.name for host in turn.snapshot.hosts if self._is_touched(host, turn)]
         allowed = policy.canary.hosts if policy.strategy == "in_place" else 0
         if len(touched) > allowed:
-            names = ", ".join(host.name for host in touched)
-            self.fail(f"{names} are drained before the canary has passed, and {allowed} may be")
-
-    def _has_passed(self, turn: Turn) -> bool:
-        canary = self.scene.policy.canary
-        proven = [name for name, since in self._in_service_since.items() if turn.now - since >= canary.bake]
-        few = turn.decision.state.desired <= canary.hosts
-        return len(proven) >= canary.hosts or (few and bool(proven))
+            self.fail(f"{', '.join(touched)} drain before the canary has passed, and {allowed} may")
 
     def _is_touched(self, host: SessionHost, turn: Turn) -> bool:
         """An outdated host that drains, or is about to, at the hands of this rollout."""
         in_hand = turn.decision.state.in_hand.get(host.name)
-        return (
-            in_hand is not None
-            and self.scene.office.machine_id(host.name).lower() not in self.scene.created
-            and in_hand.stage != "GivingBack"
-            and is_outdated(host, self.scene.target)
-        )
+        leaves = in_hand is not None and in_hand.stage is not Stage.GIVING_BACK
+        return leaves and not self.scene.made(host.name) and is_outdated(host, self.scene.target)
 
 
 class NothingStartsOutsideWindows(Checker):
-    """Outside every window no drain begins and no host is made."""
+    """Outside every window no drain begins and no host is made, other than one that the pool is short of in place."""
 
     rule = "S6"
 
     def decided(self, turn: Turn) -> None:
         policy = self.scene.policy
-        started = [step.host for step in (*turn.new_drains, *turn.new_hosts)]
-        if started and not is_open(policy.windows, turn.now) and not turn.before.superseded_by:
+        started = [step.host for step in turn.new_drains]
+        if policy.strategy == "surge" and not turn.before.superseded_by:
+            started += [step.host for step in turn.new_hosts]
+        if started and not is_open(policy.windows, turn.now):
             self.fail(f"work starts on {', '.join(started)} outside every window")
 
 
 class NothingStartsAfterHalt(Checker):
-    """Once the rollout is halted nothing new starts; once it is superseded no drain begins."""
+    """Once the rollout is halted nothing new starts; once it is superseded only what restores the pool's size."""
 
     rule = "S6"
 
@@ -87,8 +84,10 @@ class NothingStartsAfterHalt(Checker):
         if turn.decision.phase is Phase.HALTED and (drained or turn.new_hosts):
             started = drained + [step.host for step in turn.new_hosts]
             self.fail(f"work starts on {', '.join(started)} although the rollout is halted")
-        elif turn.before.superseded_by and drained:
-            self.fail(f"{', '.join(drained)} begin to drain although a newer version waits")
+        elif turn.before.superseded_by:
+            hosts, drained_too_many = len(self.scene.in_service()), len(drained)
+            if drained_too_many and hosts - drained_too_many < self.scene.size - self.scene.doubtful:
+                self.fail(f"{', '.join(drained)} begin to drain although a newer version waits")
 
 
 class FailureBudgetRespected(Checker):
@@ -157,3 +156,8 @@ class SaysWhyAndWhen(Checker):
             self.fail(f"the next look is at {decision.wake_at}, which is not later than {turn.now}")
         if decision.done and decision.steps:
             self.fail("the last decision holds steps, and nobody will see what becomes of them")
+
+
+def _name(subject: str) -> str:
+    """The bare host name of a machine id or of `pool/host`."""
+    return subject.rsplit("/", 1)[1].split(".", 1)[0].lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, Phase, definition_of, version_number
+from rollout.policy import hosts_of
 from rollout.steps import Decision
 from simulator.checks.watch import Checker
 from simulator.journal import Kind
@@ -45,7 +46,10 @@ class EveryHostIsCurrent(Checker):
 
 
 class SizeAsBefore(Checker):
-    """The pool has as many hosts as before, adjusted by what others added and removed; a halted one may lack some."""
+    """The pool has as many hosts as before, adjusted by what others added and removed.
+
+    A halted rollout may leave more or fewer, and one that people have not left a host of may leave more, if it says so.
+    """
 
     rule = "S4"
 
@@ -55,10 +59,16 @@ class SizeAsBefore(Checker):
         size = self.scene.traits().size
         most = self.scene.size + self.scene.doubtful
         least = self.scene.size - self.scene.doubtful
+        if _says(decision, "more than") and size <= most + self._surge():
+            return
         if size > most:
             self.fail(f"the pool has {size} hosts at the end ({decision.phase}), it should have {self.scene.size}")
-        elif size < least and not _says_short(decision):
+        elif size < least and not (decision.phase is Phase.HALTED and _says(decision, "short of")):
             self.fail(f"the pool has only {size} hosts at the end ({decision.phase}), it should have {self.scene.size}")
+
+    def _surge(self) -> int:
+        policy = self.scene.policy
+        return max(hosts_of(policy.surge, self.scene.size), policy.canary.hosts) if policy.strategy == "surge" else 0
 
 
 class ZonesAsBefore(Checker):
@@ -87,7 +97,8 @@ class PowerStatesAsBefore(Checker):
             return
         others, now = self.scene.others, self.scene.traits()
         changed = sum(others[kind] for kind in (Kind.MACHINE_STOPPING, Kind.MACHINE_STARTING, Kind.MACHINE_DELETING))
-        short = max(0, self.scene.at_start.size - now.size)
+        changed += len(decision.state.skipped)
+        short = max(0, self.scene.size + self.scene.doubtful - now.size)
         before = self.scene.at_start.off
         if not before - changed - short <= now.off <= before + changed:
             self.fail(f"{before} hosts were switched off and {now.off} are now ({decision.phase})")
@@ -103,7 +114,8 @@ class DrainModesAsBefore(Checker):
             return
         others, now = self.scene.others, self.scene.traits()
         changed = sum(others[kind] for kind in (Kind.HOST_DRAINED, Kind.HOST_UNDRAINED, Kind.MACHINE_DELETING))
-        short = max(0, self.scene.at_start.size - now.size)
+        changed += len(decision.state.skipped)
+        short = max(0, self.scene.size + self.scene.doubtful - now.size)
         before = self.scene.at_start.drained
         if not before - changed - short <= now.drained <= before + changed:
             self.fail(
@@ -152,6 +164,6 @@ class NothingLeftBehind(Checker):
             self.fail(f"{', '.join(ghosts)} are registered without a VM ({decision.phase})")
 
 
-def _says_short(decision: Decision) -> bool:
-    """A halted rollout may end short of hosts, as it must not make more, when its message says so."""
-    return decision.phase is Phase.HALTED and "short of its size" in decision.state.message
+def _says(decision: Decision, what: str) -> bool:
+    """The last message tells of a difference in size."""
+    return f"{what} its size" in decision.state.message
