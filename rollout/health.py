@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -63,20 +64,19 @@ def lasting(sick: dict[str, datetime], settle: timedelta, now: datetime) -> list
     return [name for name, since in sick.items() if now - since >= settle]
 
 
+def fallen_sick(sick: dict[str, datetime], started_at: datetime, settle: timedelta, now: datetime) -> list[str]:
+    """The hosts with a lasting sickness that began after `started_at`: what the rollout may have caused."""
+    return [name for name in lasting(sick, settle, now) if sick[name] > started_at]
+
+
 def judge_pool(
-    current: list[SessionHost],
-    in_service: list[SessionHost],
-    sick: dict[str, datetime],
-    unhealthy_at_start: int,
-    policy: HealthPolicy,
-    now: datetime,
+    current: list[SessionHost], in_service: list[SessionHost], unfit: Collection[str], policy: HealthPolicy
 ) -> HostHealth:
     """Judge the pool: good unless more hosts are unhealthy than the policy tolerates.
 
-    `current` are the hosts in service on the target version, `in_service` those and the outdated ones. Hosts that were
-    unhealthy before the rollout began are not held against it. Example: 2 of 9 current hosts sick is 22 %, above 20 %.
+    `current` are the hosts in service on the target version, `in_service` those and the outdated ones, `unfit` those
+    that have fallen sick since the rollout began. Example: 2 of 9 current hosts sick is 22 %, above 20 %.
     """
-    unfit = set(lasting(sick, policy.settle, now))
     unfit_current = [host.name for host in current if host.name in unfit]
     if _percent(len(unfit_current), _running(current)) > policy.max_unhealthy_current_percent:
         return HostHealth(
@@ -86,12 +86,12 @@ def judge_pool(
             f"({', '.join(unfit_current[:3])}{', ...' if len(unfit_current) > 3 else ''}), "
             f"more than {policy.max_unhealthy_current_percent} %",
         )
-    unfit_since_start = len([host for host in in_service if host.name in unfit]) - unhealthy_at_start
-    if _percent(unfit_since_start, _running(in_service)) > policy.max_unhealthy_percent:
+    unfit_in_service = sum(host.name in unfit for host in in_service)
+    if _percent(unfit_in_service, _running(in_service)) > policy.max_unhealthy_percent:
         return HostHealth(
             False,
             "TooManyUnhealthyHosts",
-            f"{unfit_since_start} of {_running(in_service)} hosts have become unhealthy, "
+            f"{unfit_in_service} of {_running(in_service)} hosts have become unhealthy, "
             f"more than {policy.max_unhealthy_percent} %",
         )
     return GOOD

@@ -8,7 +8,6 @@ from msgspec import structs
 
 from rollout.capacity import after_draining, choose_wave, give_back_order, would_accept_sign_ins
 from rollout.drain import DrainPlan, plan_drain, withdrawn_notice
-from rollout.health import lasting
 from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.policy import hosts_of
@@ -45,7 +44,7 @@ def start_wave(turn: Turn, limit: int, hosts: list[SessionHost] | None = None) -
     No more than the pool can spare: accepting hosts stay at the pool's size (surge) or at most `max_unavailable` below
     it (in place), and sick current hosts spare nobody. No more than `limit`, no more in hand at once than `max_wave`.
     """
-    unfit = set(lasting(turn.sick, turn.policy.health.settle, turn.now))
+    unfit = turn.unfit
     fit = sum(host.name not in unfit for host in turn.current)
     unavailable = _max_unavailable(turn)
     spare = fit + len(turn.outdated) + len(turn.left_alone) - turn.desired + unavailable

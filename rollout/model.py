@@ -257,8 +257,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     `settled` is how many hosts the last turn had not in hand: so a host that somebody else removed or added is noticed.
     `zones` is how many hosts each zone had at the start. `owed` are hosts to provision before any other. `due` names
     outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
-    host in service to the moment since which it has been unhealthy. `unreadable` counts turns in a row in which the
-    pool could not be read. `last_number` is the highest number used in a name.
+    host in service to the moment since which it has been unhealthy, `started_at` if it was so before. `unreadable`
+    counts turns in a row in which the pool could not be read. `last_number` is the highest number used in a name.
     """
 
     rollout_id: str
@@ -282,7 +282,6 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     quarantined: dict[str, str] = {}
     skipped: dict[str, str] = {}
     sick: dict[str, datetime] = {}
-    unhealthy_at_start: int = 0
     last_number: int = 0
     shapes: tuple[HostShape, ...] = ()
     blocked: Blocked | None = None

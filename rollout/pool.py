@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from rollout.capacity import drain_order
-from rollout.health import judge_host, judge_pool, lasting, sick_since
+from rollout.health import judge_pool, lasting, sick_since
 from rollout.leaving import advance_leaving_hosts, give_back, give_back_all, give_back_while_short, start_wave
 from rollout.model import (
     QUARANTINE_TAG,
@@ -29,6 +29,7 @@ from rollout.outcomes import record, retry_pause
 from rollout.policy import PoolPolicy
 from rollout.replacing import (
     advance_new_hosts,
+    fail_in_service,
     is_marked,
     is_special,
     keep_quarantined_hosts_marked,
@@ -139,8 +140,9 @@ def _begin(turn: Turn) -> None:
     turn.before = structs.replace(turn.before, settled=len(turn.settled))
     for host in turn.settled:
         turn.zones[host.zone] = turn.zones.get(host.zone, 0) + 1
-        if not host.is_powered_off and not judge_host(host, turn.policy.health, turn.now, in_service=True).good:
-            turn.unhealthy_at_start += 1
+    # Who is unhealthy now has been so before: that is not held against the rollout.
+    unhealthy = sick_since(turn.settled, {}, turn.policy.health, turn.now)
+    turn.sick = dict.fromkeys(unhealthy, turn.before.started_at)
     how = "in place" if turn.policy.strategy == "in_place" else f"with up to {count_of(turn.surge, 'extra host')}"
     outdated = f"{len(turn.outdated)} of {turn.desired} hosts are outdated"
     turn.tell(f"{outdated}; rolling out {short_version(turn.target)} {how}")
@@ -166,13 +168,19 @@ def _notice_what_others_did(turn: Turn) -> None:
 
 
 def _watch_health(turn: Turn) -> None:
-    in_service = turn.settled
-    turn.sick = sick_since(in_service, turn.sick, turn.policy.health, turn.now)
-    verdict = judge_pool(turn.current, in_service, turn.sick, turn.unhealthy_at_start, turn.policy.health, turn.now)
+    """Halt when too many hosts have fallen sick; take aside a current one that does not recover."""
+    in_hand = [turn.hosts[name] for name in turn.in_stage([*LEAVING_STAGES, Stage.GIVING_BACK]) if name in turn.hosts]
+    turn.sick = sick_since([*turn.settled, *in_hand], turn.sick, turn.policy.health, turn.now)
     if turn.sick:
         turn.wake(turn.now + LATER)
+    verdict = judge_pool(turn.current, turn.settled, turn.unfit, turn.policy.health)
     if not verdict.good:
         turn.halt(verdict.code, verdict.why)
+    if turn.phase is Phase.HALTED:
+        return
+    for host in [host for host in turn.current if host.name in turn.unfit]:
+        if turn.now - turn.sick[host.name] > turn.policy.health.ready_within:
+            fail_in_service(turn, host)
 
 
 def _lose_canaries(turn: Turn) -> int:
@@ -423,6 +431,6 @@ def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
     done = f"{len(turn.current)} of {turn.desired} hosts are on {short_version(turn.target)}"
     people = turn.people_leaving()
     waiting_for = f"{leaving} leaving ({count_of(people, 'session')}), {new} on their way"
-    unfit = lasting(turn.sick, turn.policy.health.settle, turn.now)
-    sick = f", {len(unfit)} unhealthy" if unfit else ""
+    unfit = len(lasting(turn.sick, turn.policy.health.settle, turn.now))
+    sick = f", {unfit} unhealthy" if unfit else ""
     turn.say(phase, "Replacing", f"{done}; {waiting_for}{sick}")

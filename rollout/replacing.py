@@ -88,7 +88,20 @@ def fail(turn: Turn, name: str, code: str, why: str) -> None:
 
     Halts when the canary fails before its gate, or when more hosts have failed than the policy tolerates.
     """
-    turn.owed.append(vacancy_left_by(turn.drop(name)))
+    _take_aside(turn, name, vacancy_left_by(turn.drop(name)), code, why)
+
+
+def fail_in_service(turn: Turn, host: SessionHost) -> None:
+    """A current host has been sick for as long as a new one may take: it counts as failed, like `fail`.
+
+    Its people may stay. Without this, one sick host would use up the surge, and the rollout would wait for it for ever.
+    """
+    why = judge_host(host, turn.policy.health, turn.now, in_service=True).why
+    _take_aside(turn, host.name, turn.vacancy_of(host), "StaysUnhealthy", f"{why}, {_minutes(turn)} minutes long")
+
+
+def _take_aside(turn: Turn, name: str, vacancy: Vacancy, code: str, why: str) -> None:
+    turn.owed.append(vacancy)
     turn.quarantined[name] = code
     turn.tell(f"{name} failed ({code}): {why}; kept in drain mode for investigation")
     if name in turn.canary and not turn.canary_passed:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from rollout.capacity import Slots, count_slots
+from rollout.health import fallen_sick
 from rollout.model import (
     QUARANTINE_TAG,
     HostProgress,
@@ -75,7 +76,6 @@ class Turn:
         self.quarantined = dict(state.quarantined)
         self.skipped = dict(state.skipped)
         self.sick = dict(state.sick)
-        self.unhealthy_at_start = state.unhealthy_at_start
         self.last_number = state.last_number
         self.shapes = list(state.shapes)
         self.blocked = state.blocked
@@ -120,6 +120,11 @@ class Turn:
         """The hosts in hand that are in one of these stages."""
         wanted = frozenset(stages)
         return {name: progress for name, progress in self.in_hand.items() if progress.stage in wanted}
+
+    @property
+    def unfit(self) -> list[str]:
+        """Hosts that have fallen sick since the rollout began, for so long that it is no single bad reading."""
+        return fallen_sick(self.sick, self.before.started_at, self.policy.health.settle, self.now)
 
     @property
     def still_needed(self) -> int:
@@ -268,7 +273,6 @@ class Turn:
             quarantined=self.quarantined,
             skipped=self.skipped,
             sick=self.sick,
-            unhealthy_at_start=self.unhealthy_at_start,
             last_number=self.last_number,
             shapes=shapes,
             blocked=self.blocked,

@@ -246,7 +246,7 @@ class World:
         if decision.done:
             assert not decision.steps
             assert not decision.state.in_hand
-        machines = sum(_counts(host) for host in snapshot.hosts)
+        machines = sum(_counts(host) and host.name not in decision.state.quarantined for host in snapshot.hosts)
         surge = max(hosts_of(self.policy.surge, decision.state.desired), self.policy.canary.hosts)
         limit = decision.state.desired + (surge if self.policy.strategy == "surge" else 0)
         starting = sum(isinstance(s, ProvisionHost) and s.host not in self.hosts for s in decision.steps)
