@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -73,7 +73,8 @@ class Tally:
 
     def as_json(self) -> str:
         """One line, keys in the order of the fields."""
-        return json.dumps({**asdict(self), "seconds": round(self.seconds, 1)})
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return json.dumps({**values, "seconds": round(self.seconds, 1)})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

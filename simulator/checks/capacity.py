@@ -20,7 +20,10 @@ _NOTICED_WITHIN = timedelta(minutes=15)
 
 
 class ReserveKept(Checker):
-    """A drain begins only when the reserve stays free although everybody on draining hosts signs in elsewhere."""
+    """A drain begins only when the reserve stays free although everybody on draining hosts signs in elsewhere.
+
+    The last host that accepts sign-ins may go in place when nobody is at work on it.
+    """
 
     rule = "S1"
 
@@ -38,6 +41,9 @@ class ReserveKept(Checker):
         reserve = math.ceil(len(staying) * limit * self.scene.policy.reserve / 100)
         free = sum(max(0, limit - host.load) for host in staying)
         people = sum(host.load for host in snapshot.hosts if host.name in leaving)
+        at_work = sum(session.state != "Disconnected" for host in costly for session in host.sessions)
+        if not staying and not at_work:
+            return
         if free - people < reserve:
             names = ", ".join(host.name for host in costly)
             self.fail(
