@@ -31,7 +31,6 @@ from rollout.replacing import (
     advance_new_hosts,
     fail_in_service,
     is_marked,
-    is_special,
     keep_quarantined_hosts_marked,
     provision,
 )
@@ -271,9 +270,7 @@ def _bake_canary(turn: Turn) -> None:
         turn.bake_until = None
         return
     sick = [name for name in turn.canary if name in turn.sick]
-    if all(is_special(turn, turn.hosts[name]) for name in turn.canary):
-        turn.bake_until = turn.now  # it has had its bake time before it was switched off or left drained
-    elif turn.bake_until is None or sick:
+    if turn.bake_until is None or sick:
         turn.bake_until = turn.now + turn.policy.canary.bake
     if newly_sick := [name for name in sick if name not in turn.before.sick]:
         turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")

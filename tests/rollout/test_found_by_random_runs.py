@@ -66,6 +66,14 @@ def test_a_draining_host_is_given_back_when_it_is_the_last_that_could_accept_any
     assert world.hosts["avd-001"].allows_new_sessions
 
 
+def test_a_canary_that_somebody_drains_while_it_bakes_does_not_pass_early() -> None:
+    world = World(a_pool(outdated=3)).run(Phase.BAKING)
+    world.change("avd-004", allows_new_sessions=False)
+    world.turn()
+    assert world.state.phase is Phase.BAKING
+    assert not world.state.canary_passed
+
+
 @pytest.mark.parametrize("reserve", [0, 15])
 def test_sessions_left_behind_on_the_last_host_do_not_keep_it_for_ever_in_place(reserve: int) -> None:
     policy = a_policy(strategy="in_place", reserve=reserve)
