@@ -32,8 +32,8 @@ def host_pool(context: df.DurableEntityContext) -> None:
     A stored lease that cannot be read stays as it is, and nobody gets the pool: somebody may hold it.
     """
     operation = str(context.operation_name)
-    request = msgspec.convert(context.get_input(), LeaseRequest)
-    stored = context.get_state()
+    request = msgspec.convert(context.get_input(dict), LeaseRequest)
+    stored = context.get_state(expected_type=dict)
     try:
         lease = Lease() if stored is None else msgspec.convert(stored, Lease)
     except msgspec.ValidationError as error:

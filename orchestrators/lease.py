@@ -37,5 +37,5 @@ class PoolLease:
 
     def _call(self, operation: str, **fields: str) -> Generator[Any, Any, LeaseAnswer]:
         request = {"rollout": self._context.instance_id, "now": now_of(self._context).isoformat(), **fields}
-        answer = yield self._context.call_entity(self._entity, operation, request)
+        answer = yield self._context.call_entity(self._entity, operation, request, dict)
         return msgspec.convert(answer, LeaseAnswer)

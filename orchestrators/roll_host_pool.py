@@ -26,7 +26,7 @@ bp = df.Blueprint()
 LEASE_POLL = timedelta(minutes=2)
 """How often a rollout that waits for the pool asks again."""
 
-EVENTS_PER_HISTORY = 360
+EVENTS_PER_HISTORY = 120
 """History events after which the rollout goes on in a new execution. Every episode replays all of them, so the cost
 grows with their square; a turn without steps makes about 14, a step 2."""
 
@@ -41,7 +41,7 @@ def roll_host_pool(context: df.DurableOrchestrationContext) -> Orchestration:
 
     The rollout's id is the instance id. Whatever happens, the lease is given back at the end.
     """
-    rollout = msgspec.convert(context.get_input(), PoolRollout)
+    rollout = msgspec.convert(context.get_input(dict), PoolRollout)
     return (yield from PoolOrchestration(context, rollout).run())
 
 
@@ -126,7 +126,7 @@ class PoolOrchestration:
         now = now_of(self._context)
         turn = {"state": _json(self._state), "policy": _json(self._policy), "now": _json(now)}
         try:
-            answer = yield self._context.call_activity("decide_turn", turn)
+            answer = yield self._context.call_activity("decide_turn", turn, dict)
             return msgspec.convert(answer["decision"], Decision)
         except Exception as error:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
             return decide_unreadable(self._state, _died(error), now_of(self._context))
@@ -134,7 +134,7 @@ class PoolOrchestration:
     def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, None]:
         now = now_of(self._context)
         tasks = [
-            self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)))
+            self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)), dict)
             for step in steps
         ]
         try:

@@ -34,7 +34,7 @@ Orchestration = Generator[Any, Any, Any]
 @bp.orchestration_trigger(context_name="context")
 def roll_out_image(context: df.DurableOrchestrationContext) -> Orchestration:
     """Roll a version out. Input: ImageRollout. Custom status: ImageStatus. Output: ImageResult."""
-    rollout = msgspec.convert(context.get_input(), ImageRollout)
+    rollout = msgspec.convert(context.get_input(dict), ImageRollout)
     return (yield from ImageOrchestration(context, rollout).run())
 
 
@@ -58,9 +58,11 @@ class ImageOrchestration:
         self._extra_open = bool(self._extra_regions)
         self._regions_missed = False
         self._message = f"waiting for version {self._version} to be replicated"
+        self._news: object = None
 
     def run(self) -> Orchestration:
         """Look at the replication, start the pools that can start, wait for whatever comes first, until all is done."""
+        self._show()
         timer = None
         while self._waiting or self._running or self._extra_open:
             if timer is None and (self._waiting or self._extra_open):
@@ -80,7 +82,7 @@ class ImageOrchestration:
 
     def _look_at_replication(self) -> Generator[Any, Any, None]:
         yield from self._find_regions()
-        answer = yield self._context.call_activity("read_image_version", self._rollout.version_id)
+        answer = yield self._context.call_activity("read_image_version", self._rollout.version_id, dict)
         if "error" in answer:
             self._wait_on(f"version {self._version} cannot be read: {answer['error'].get('message', '')}")
             return
@@ -89,7 +91,8 @@ class ImageOrchestration:
         report = assess(
             version, sorted(wanted), self._started_at, self._rollout.image.replication.deadline, now_of(self._context)
         )
-        self._tell(report.message)
+        # Every percent is shown, but only what has arrived or is given up is told.
+        self._tell(report.message, (report.ready, report.given_up))
         for pool in list(self._waiting.values()):
             self._start_or_give_up(pool, report)
         self._extra_open = bool(set(self._extra_regions) & set(report.waiting))
@@ -101,7 +104,7 @@ class ImageOrchestration:
         unknown = [pool for name, pool in self._waiting.items() if name not in self._regions]
         if not unknown:
             return
-        tasks = [self._context.call_activity("read_pool_regions", pool.host_pool_id) for pool in unknown]
+        tasks = [self._context.call_activity("read_pool_regions", pool.host_pool_id, dict) for pool in unknown]
         answers = yield self._context.task_all(tasks)
         for pool, answer in zip(unknown, answers, strict=True):
             if "error" not in answer:
@@ -125,7 +128,7 @@ class ImageOrchestration:
 
     def _wait_on(self, message: str, *pools: PoolPolicy) -> None:
         """Nothing could be learned: keep waiting until the deadline, then give these pools (or all) up."""
-        self._tell(message)
+        self._tell(message, message)
         if now_of(self._context) - self._started_at < self._rollout.image.replication.deadline:
             return
         for pool in pools or tuple(self._waiting.values()):
@@ -144,6 +147,7 @@ class ImageOrchestration:
             "roll_host_pool",
             msgspec.to_builtins(PoolRollout(self._rollout.version_id, pool)),
             pool_instance(self._context.instance_id, pool.name),
+            expected_type=dict,
         )
 
     def _give_up(self, pool: PoolPolicy, reason: str, message: str) -> None:
@@ -168,10 +172,10 @@ class ImageOrchestration:
 
     # ----------------------------------------------------------------------------------------------------- the status
 
-    def _tell(self, message: str) -> None:
-        if message != self._message and not self._context.is_replaying:
+    def _tell(self, message: str, news: object) -> None:
+        if news != self._news and not self._context.is_replaying:
             _story.info("%s %s: %s", self._rollout.image.name, self._version, message)
-        self._message = message
+        self._message, self._news = message, news
 
     def _show(self) -> None:
         phases = self._phases()

@@ -8,15 +8,13 @@ from datetime import datetime
 from rollout.model import ImageVersion, short_version, version_number
 from rollout.policy import ImagePolicy
 
-_UNUSABLE = frozenset({"Failed", "Deleting"})
-
 
 def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImagePolicy) -> str:
     """Why an announced version is not rolled out now, "" when it is.
 
     Every change to a version is announced like a new one, a tag on a version of last year too: only the newest counts.
     """
-    if version.provisioning in _UNUSABLE:
+    if not is_usable(version):
         return f"its provisioning state is {version.provisioning}"
     if version.exclude_from_latest and not image.include_excluded:
         return "it is excluded from latest"
@@ -37,13 +35,22 @@ def missed_version(versions: Iterable[ImageVersion], image: ImagePolicy, now: da
     return newest if newest.published_at >= now - image.sweep_lookback else None
 
 
+def is_usable(version: ImageVersion) -> bool:
+    """VMs can be made of it, now or later. A copy that failed in one region makes Azure call all of the version Failed."""
+    return (
+        (version.provisioning == "Failed"
+        and version.has_arrived_somewhere)
+        or (version.provisioning not in ("Failed", "Deleting"))
+    )
+
+
 def newest_version(versions: Iterable[ImageVersion], image: ImagePolicy) -> ImageVersion | None:
     """The usable version with the highest number that is not held back, None when there is none."""
     usable = [
         version
         for version in versions
         if version_number(version.id) is not None
-        and version.provisioning not in _UNUSABLE
+        and is_usable(version)
         and (image.include_excluded or not version.exclude_from_latest)
     ]
     return max(usable, key=_number, default=None)

@@ -55,10 +55,9 @@ def is_image_instance(instance_id: str) -> bool:
 
 
 def host_pool_key(pool_id: str) -> str:
-    """The key of a host pool's lease: its resource id, `|` for `/`; shortened with a digest where it is too long."""
-    key = _safe(pool_id.strip("/").replace("/", "|"))
-    longest = LONGEST - len("@host_pool@")
-    return key if len(key) <= longest else f"{key[: longest - 17]}-{_digest(key, 16)}"
+    """The key of a host pool's lease: its name to recognise it by and a digest of its id, in any case the same."""
+    pool_id = pool_id.strip("/").lower()
+    return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{_digest(pool_id, 16)}"
 
 
 def _safe(text: str) -> str:

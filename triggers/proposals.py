@@ -10,7 +10,7 @@ from msgspec import Struct
 from adapters.gallery import list_versions, read_version
 from adapters.policy_source import current_policy
 from rollout.assignments import ImageRollout
-from rollout.candidates import missed_version, why_not
+from rollout.candidates import is_usable, missed_version, why_not
 from rollout.model import definition_of, short_version
 from rollout.policy import ImagePolicy, Policy
 
@@ -74,7 +74,7 @@ def requested(image_name: str, number: str) -> ImageRollout | NotProposed:
     version = read_version(f"{image.definition_id}/versions/{number}")
     if version is None:
         return NotProposed("NoSuchVersion", f"{image_name} has no version {number}")
-    if version.provisioning in ("Failed", "Deleting"):
+    if not is_usable(version):
         return NotProposed("UnusableVersion", f"{image_name} {number} has provisioning state {version.provisioning}")
     return _rollout(policy, image, version.id)
 

@@ -1,0 +1,1 @@
+"""Orchestrations driven episode by episode through the real Durable SDK."""
