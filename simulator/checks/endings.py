@@ -7,7 +7,6 @@ from rollout.policy import hosts_of
 from rollout.steps import Decision
 from simulator.checks.watch import Checker
 from simulator.journal import Kind
-from simulator.scene import ROLLOUT_ID
 
 _DONE = (Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS)
 
@@ -124,7 +123,7 @@ class DrainModesAsBefore(Checker):
 
 
 class NothingLeftMarked(Checker):
-    """No host is left tagged, excluded from autoscale or drained by the rollout, quarantined ones that it names aside."""
+    """No host is left tagged, excluded from autoscale or drained by the rollout; quarantined ones it must name."""
 
     rule = "S15"
 
@@ -135,11 +134,11 @@ class NothingLeftMarked(Checker):
         quarantined = decision.state.quarantined
         for machine in self.scene.machines():
             name = machine.name.lower()
-            if machine.tags.get(ROLLOUT_TAG) == ROLLOUT_ID:
+            if machine.tags.get(ROLLOUT_TAG) == self.scene.rollout_id:
                 self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
             elif QUARANTINE_TAG in machine.tags and name not in quarantined:
                 self.fail(f"{name} is quarantined, and the rollout does not say so ({decision.phase})")
-            elif machine.tags.get(exclusion) == ROLLOUT_ID and name not in quarantined:
+            elif machine.tags.get(exclusion) == self.scene.rollout_id and name not in quarantined:
                 self.fail(f"{name} is still excluded from autoscale by the rollout ({decision.phase})")
 
 

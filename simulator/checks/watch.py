@@ -11,7 +11,7 @@ from rollout.steps import Decision, ProvisionHost, StartDraining, StepOutcome
 from simulator.journal import Entry, Kind
 
 if TYPE_CHECKING:
-    from simulator.scene import Scene
+    from simulator.pool_scene import PoolScene
 
 
 class Violation(NamedTuple):
@@ -53,7 +53,7 @@ class Checker:
     rule: ClassVar[str] = ""
     kinds: ClassVar[tuple[Kind, ...]] = ()
 
-    def __init__(self, scene: Scene, report: Callable[[Violation], None]) -> None:
+    def __init__(self, scene: PoolScene, report: Callable[[Violation], None]) -> None:
         self.scene = scene
         self._report = report
         self.begin()
@@ -84,7 +84,7 @@ class Checker:
 class Watch:
     """Feeds every checker and collects the violations, the first of each checker."""
 
-    def __init__(self, scene: Scene, checkers: Sequence[type[Checker]]) -> None:
+    def __init__(self, scene: PoolScene, checkers: Sequence[type[Checker]]) -> None:
         self.violations: list[Violation] = []
         self._checkers = [kind(scene, self._report) for kind in checkers]
         self._deciding = [c for c in self._checkers if type(c).decided is not Checker.decided]
