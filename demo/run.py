@@ -7,7 +7,7 @@ import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,8 @@ from demo.result import Result, RolloutEnd, pool_end
 from demo.scenario import Scenario, Stage
 from demo.sight import Sight, look_at
 from demo.story import Line, Story
-from demo.watching import JournalWatch
-from localhost import ActivityCall, Host, LogLine, VirtualClock
+from demo.watching import InvariantWatch
+from localhost import ActivityCall, Host, HostCrashed, LogLine, VirtualClock
 from localhost.events import HostEvent
 from localhost.faults import ActivityFaults, Fault, Moment
 from localhost.store import Instance
@@ -70,8 +70,13 @@ class Run:
         audience: Audience | None = None,
         pause: Pause | None = None,
         activity_faults: ActivityFaults | None = None,
+        store: str | Path = ":memory:",
     ) -> None:
-        """`pause` is awaited before virtual time moves from one moment to another; `activity_faults` are for tests."""
+        """Set the stage. `pause` is awaited before virtual time moves from one moment to another.
+
+        `activity_faults` and `store` are for tests: what goes wrong around activities, and the file that outlives a
+        host that is made to crash. A crashed host is started again at once.
+        """
         self.scenario = scenario
         self.seed = seed
         self.policy: Policy = read_policy(scenario.policy)
@@ -85,9 +90,12 @@ class Run:
         pool_names = {office.pool.name: name for name, office in self.stage.offices.items()}
         self._hosts_before = {name: len(office.pool.hosts) for name, office in self.stage.offices.items()}
         self._audience = audience or Audience()
-        self.watch = JournalWatch(self.stage, self.policy)
+        self.watch = InvariantWatch(self.stage, self.policy)
         self.story = Story(self.estate, pool_names, self._audience.hear)
         self._activity_faults = activity_faults
+        self._store = store
+        self._host: Host | None = None
+        self._client: aiohttp.ClientSession | None = None
         self._announced: list[Announcement] = []
         self._errors: list[str] = []
         self._over = False
@@ -98,24 +106,32 @@ class Run:
         self._audience.begin(self)
         with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
             settings = {"GOLDROLL_POLICY": str(policy_file), "GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *"}
-            async with self._host(settings) as host, aiohttp.ClientSession(host.base_url) as event_grid_client:
-                self._deliver_events_through(event_grid_client)
-                self._tick(host)
-                ended = await host.run_until(lambda: self._over, limit=self.scenario.lasts_at_most)
-                self.estate.now()
-                result = self._result(host, time.perf_counter() - started, ended=ended)
+            self._deliver_events()
+            self.clock.call_at(self.clock.now(), self._tick)
+            result = None
+            while result is None:
+                with suppress(HostCrashed):
+                    async with self._running_host(settings) as host:
+                        ended = await host.run_until(lambda: self._over, limit=self._latest_end)
+                        self.estate.now()
+                        result = self._result(host, time.perf_counter() - started, ended=ended)
         self._audience.end(result)
         return result
 
+    @property
+    def _latest_end(self) -> datetime:
+        return self.scenario.begins + self.scenario.lasts_at_most
+
     @asynccontextmanager
-    async def _host(self, settings: Mapping[str, str]) -> AsyncIterator[Host]:
+    async def _running_host(self, settings: Mapping[str, str]) -> AsyncIterator[Host]:
         goldroll = logging.getLogger("goldroll")
         level = goldroll.level
         goldroll.setLevel(logging.INFO)
-        host = Host(APP, self.clock, ":memory:", 0, settings=settings, faults=self._around_activity)
+        host = Host(APP, self.clock, self._store, 0, settings=settings, faults=self._around_activity)
         host.subscribe(self._hear)
         try:
-            async with host:
+            async with host, aiohttp.ClientSession(host.base_url) as client:
+                self._host, self._client = host, client
                 yield host
         finally:
             goldroll.setLevel(level)
@@ -128,31 +144,36 @@ class Run:
     def _hear(self, event: HostEvent) -> None:
         if isinstance(event, LogLine):
             self.story.hear(event)
-            if event.level in ("ERROR", "CRITICAL"):
+            # The host, too, logs each function that failed; what the app thinks of it counts.
+            if event.level in ("ERROR", "CRITICAL") and event.logger.startswith("goldroll"):
                 self._errors.append(event.message.splitlines()[0])
         self.watch.hear(event)
 
     # ------------------------------------------------------------------------------------------------- passing the day
 
-    def _tick(self, host: Host) -> None:
+    def _tick(self) -> None:
         """Let Azure's own doings of the last minute happen, look around, and come back in a minute."""
-        now = self.clock.now()
+        now, host = self.clock.now(), self._host
+        self.clock.call_at(now + MINUTE, self._tick)
+        if host is None:
+            return
         self.estate.now()
         rollouts = _image_rollouts(host)
         self._audience.look(look_at(self.stage, self.policy, host, now))
         script_is_over = self.stage.last_act is None or now > self.stage.last_act
         enough = len(rollouts) >= self.scenario.outcome.rollouts
         self._over = script_is_over and enough and all(instance.is_finished for instance in rollouts)
-        self.clock.call_at(now + MINUTE, lambda: self._tick(host))
 
-    def _deliver_events_through(self, client: aiohttp.ClientSession) -> None:
+    def _deliver_events(self) -> None:
         """Post every event to the host's webhook when Event Grid sends it, and again where the script says."""
 
         async def post(announcement: Announcement) -> None:
+            if self._client is None:
+                return
             body = event_grid.events_of(announcement)
             headers = {"aeg-event-type": "Notification"}
             path = "/runtime/webhooks/eventgrid?functionName=image_published"
-            async with client.post(path, json=body, headers=headers) as answer:
+            async with self._client.post(path, json=body, headers=headers) as answer:
                 if answer.status >= 300:
                     self._errors.append(f"the app answered {answer.status} to an Event Grid event")
 

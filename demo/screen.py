@@ -209,7 +209,9 @@ def in_one_sentence(result: Result) -> str:
     forced, twice = result.ledger["forced_sign_outs"], result.ledger["signed_out_twice"]
     refused = result.ledger["refused_sign_ins"]
     cost = [
-        f"{forced} of {result.people} people were signed out while they worked" if forced else "nobody was signed out",
+        f"{forced} of {result.people} people {'was' if forced == 1 else 'were'} signed out while they worked"
+        if forced
+        else "nobody was signed out",
         f"{twice} of them twice" if twice else "nobody twice" if forced else "",
         f"{count_of(refused, 'sign-in')} found no room" if refused else "everybody found a place to work",
     ]

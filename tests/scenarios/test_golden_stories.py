@@ -1,0 +1,60 @@
+"""Every scenario comes out as it must, breaks no invariant, and tells the story that is kept in git.
+
+A story that has changed on purpose is written anew with `--update-golden`, and read in review like code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from demo.result import Result
+from demo.run import play
+from demo.scenarios import SCENARIOS
+from demo.screen import in_one_sentence
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_scenario_comes_out_as_it_must_and_tells_its_story(name: str, update_golden: bool) -> None:
+    result = await play(SCENARIOS[name])
+    assert result.problems == ()
+    assert result.violations == ()
+    path = GOLDEN / f"{name}.txt"
+    if update_golden:
+        path.write_text("\n".join(_told(result)) + "\n", encoding="utf-8", newline="\n")
+    assert _told(result) == path.read_text(encoding="utf-8").splitlines()
+
+
+async def test_the_same_seed_tells_the_same_story_again() -> None:
+    first, second = await play(SCENARIOS["bad_image"]), await play(SCENARIOS["bad_image"])
+    assert first.story == second.story
+    assert first.journal == second.journal
+    assert first.arm_calls == second.arm_calls
+
+
+async def test_another_seed_brings_other_people_and_comes_out_the_same() -> None:
+    first, second = await play(SCENARIOS["bad_image"], seed=1), await play(SCENARIOS["bad_image"], seed=7)
+    assert second.problems == second.violations == ()
+    assert first.journal != second.journal
+
+
+def test_every_golden_story_belongs_to_a_scenario() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCENARIOS)
+
+
+def _told(result: Result) -> list[str]:
+    """What is kept: the title, the story, and the figures that people feel."""
+    scenario, ledger = SCENARIOS[result.scenario], result.ledger
+    figures = [
+        f"hosts on the new version  {result.current} of {result.hosts}",
+        f"waves                     {result.waves}",
+        f"forced sign-outs          {ledger['forced_sign_outs']}",
+        f"people signed out twice   {ledger['signed_out_twice']}",
+        f"refused sign-ins          {ledger['refused_sign_ins']}",
+        f"least free session slots  {ledger['min_free_slots']}",
+    ]
+    story = [str(line).rstrip() for line in result.story]
+    return [f"{scenario.name}: {scenario.title}", "", *story, "", *figures, "", in_one_sentence(result)]
