@@ -11,7 +11,7 @@ from rollout.drain import DrainPlan, plan_drain, withdrawn_notice
 from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.policy import hosts_of
-from rollout.replacing import is_special, vacancy_left_by
+from rollout.replacing import REMOVAL_FAILS, is_special, keep_remains, vacancy_left_by
 from rollout.steps import NotifySessions, ReleaseHost, RemoveHost, StartDraining, StopDraining
 from rollout.turn import GRACE_ENDED, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open
@@ -26,10 +26,8 @@ def advance_leaving_hosts(turn: Turn) -> None:
         host = turn.hosts.get(name)
         if turn.is_busy(name):
             continue
-        if progress.stage is Stage.DRAINING and progress.attempts >= MAX_ATTEMPTS:
-            skip(turn, name, "StepKeepsFailing", progress.reason)
-        elif progress.stage is Stage.REMOVING and progress.attempts >= MAX_ATTEMPTS:
-            skip(turn, name, "RemovalKeepsFailing", progress.reason)
+        if progress.stage in LEAVING_STAGES and progress.attempts >= MAX_ATTEMPTS and host is not None:
+            _give_up(turn, name, progress, host)
         elif progress.stage is Stage.DRAINING:
             _empty(turn, name, progress, host)
         elif progress.stage is Stage.REMOVING:
@@ -236,6 +234,18 @@ def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
                 reason=f"{name} is outdated, drained and empty",
             )
         )
+
+
+def _give_up(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    """Skip a host whose step keeps failing; one without its registration serves nobody any more and is set aside."""
+    if progress.stage is Stage.DRAINING:
+        skip(turn, name, "StepKeepsFailing", progress.reason)
+    elif host.registration:
+        skip(turn, name, REMOVAL_FAILS, progress.reason)
+    else:
+        keep_remains(turn, name)
+        if _is_owed(turn, name, progress):
+            turn.owed.append(structs.replace(vacancy_left_by(progress), replaces=name))
 
 
 def _is_owed(turn: Turn, name: str, progress: HostProgress) -> bool:

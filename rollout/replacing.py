@@ -22,7 +22,7 @@ from rollout.model import (
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
-from rollout.outcomes import SWITCHING_OFF
+from rollout.outcomes import MAX_ATTEMPTS, SWITCHING_OFF
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -34,6 +34,9 @@ from rollout.steps import (
     StopDraining,
 )
 from rollout.turn import LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+
+REMOVAL_FAILS = "RemovalKeepsFailing"
+"""Reason code of a host that Azure does not let go, because of a lock, say. It says nothing of the image."""
 
 EXTENSION_ATTEMPTS = 3
 """How often a failed extension is started before the host counts as failed: its downloads fail now and then."""
@@ -106,10 +109,19 @@ def _take_aside(turn: Turn, name: str, vacancy: Vacancy, code: str, why: str) ->
     turn.tell(f"{name} failed ({code}): {why}; kept in drain mode for investigation")
     if name in turn.canary and not turn.canary_passed:
         turn.halt(code, f"the canary {name} failed: {why}")
-    elif len(turn.quarantined) > turn.policy.health.max_failed_hosts:
-        tolerated = turn.policy.health.max_failed_hosts
-        message = f"{len(turn.quarantined)} new hosts failed, {tolerated} tolerated; the last was {name}: {why}"
+        return
+    tolerated = turn.policy.health.max_failed_hosts
+    failed = sum(reason != REMOVAL_FAILS for reason in turn.quarantined.values())
+    if failed > tolerated:
+        message = f"{failed} new hosts failed, {tolerated} tolerated; the last was {name}: {why}"
         turn.halt("TooManyFailedHosts", message)
+
+
+def keep_remains(turn: Turn, name: str) -> None:
+    """A VM cannot be taken away: stop trying, mark it, and report it at the end."""
+    why = turn.drop(name).reason
+    turn.quarantined[name] = REMOVAL_FAILS
+    turn.tell(f"{name} cannot be taken away: {why}; what remains of it is kept for investigation")
 
 
 def _time_to_be_ready(turn: Turn, name: str, progress: HostProgress) -> timedelta:
@@ -335,6 +347,8 @@ def _discard(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
     turn.wake(turn.now + SOON)
     if host is None:
         turn.drop(name)
+    elif progress.attempts >= MAX_ATTEMPTS:
+        keep_remains(turn, name)
     elif turn.is_due(progress):
         turn.redo(
             RemoveHost(

@@ -83,6 +83,7 @@ class World:
         self.silent: set[str] = set()
         self.deaf: set[str] = set()
         self.hung: set[str] = set()
+        self.locked: set[str] = set()
         self.names_used = set(self.hosts)
         self.messages: list[tuple[datetime, NotifySessions]] = []
         self.forced: Counter[str] = Counter()
@@ -389,6 +390,9 @@ class World:
         assert is_outdated(host, self.state.target) or not host.registration or self._are_too_many(), self._tale(
             f"{host.name} is current"
         )
+        if host.name in self.locked:
+            self.change(host.name, registration="", sessions=(), session_count=0)
+            return StepError("ScopeLocked", f"a lock forbids deleting {host.name}", retriable=False)
         self.change(host.name, registration="", provisioning="Deleting", sessions=(), session_count=0)
         self.at(minutes(1), lambda: self._vanish(host.name))
         return None
