@@ -361,18 +361,21 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     provision(turn, limit=-turn.surplus)
     keep_quarantined_hosts_marked(turn)
     done = not (turn.in_hand or turn.steps or turn.to_shed or turn.surplus < 0)
-    in_hand = len(turn.in_hand)
     message = f"version {newer} has been published and takes over"
     if done:
         turn.say(Phase.SUPERSEDED, "NewerVersion", message + _difference_in_size(turn))
     else:
-        turn.say(
-            turn.phase,
-            "NewerVersion",
-            f"{message} when what is in hand is finished ({count_of(in_hand, 'host')})",
-        )
+        turn.say(turn.phase, "NewerVersion", f"{message} {_when_it_may(turn)}")
         turn.wake(turn.now + SOON)
     return turn.decision(done=done)
+
+
+def _when_it_may(turn: Turn) -> str:
+    if turn.in_hand:
+        return f"when what is in hand is finished ({count_of(len(turn.in_hand), 'host')})"
+    if turn.surplus < 0 and turn.blocked is not None:
+        return f"when the pool has its size again: {turn.blocked.message}"
+    return f"when the pool has its size again{f': {turn.refused_by_reserve}' if turn.refused_by_reserve else ''}"
 
 
 # ------------------------------------------------------------------------------------------------ why it stands where

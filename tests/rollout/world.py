@@ -221,9 +221,9 @@ class World:
         return sum(text in sentence for _, sentence in self.story)
 
     def draining(self) -> list[str]:
-        """Hosts that this rollout has in drain mode."""
+        """Outdated hosts that this rollout has in drain mode."""
         held = [host for host in self.hosts.values() if host.is_held_by(self.state.rollout_id)]
-        return [host.name for host in held if not host.allows_new_sessions]
+        return [h.name for h in held if not h.allows_new_sessions and is_outdated(h, self.state.target)]
 
     def nothing_is_left_over(self) -> bool:
         """No host carries the rollout's tag, and only those of others or kept for investigation are in drain mode."""
