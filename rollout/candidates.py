@@ -36,11 +36,9 @@ def missed_version(versions: Iterable[ImageVersion], image: ImagePolicy, now: da
 
 
 def is_usable(version: ImageVersion) -> bool:
-    """VMs can be made of it, now or later. A copy that failed in one region makes Azure call all of the version Failed."""
-    return (
-        (version.provisioning == "Failed"
-        and version.has_arrived_somewhere)
-        or (version.provisioning not in ("Failed", "Deleting"))
+    """VMs can be made of it, now or later. One region's failure makes Azure call the whole version Failed."""
+    return (version.provisioning == "Failed" and version.has_arrived_somewhere) or (
+        version.provisioning not in ("Failed", "Deleting")
     )
 
 

@@ -50,7 +50,7 @@ class Played:
 
 
 class Play:
-    """Plays one orchestration. `answers` maps names of activities and sub-orchestrations to functions of their input."""
+    """Plays one orchestration. `answers` maps names of activities and sub-orchestrations to functions of the input."""
 
     def __init__(
         self, name: str, answers: dict[str, Callable[[Any], Any]], instance_id: str = "image-x:office"
@@ -134,7 +134,7 @@ class Play:
 
     def _schedule(self, sequence: int, action: dict[str, Any]) -> None:
         kind = action["actionType"]
-        name, given = action.get("functionName"), json.loads(action.get("input") or "null")
+        name, given = action.get("functionName", ""), json.loads(action.get("input") or "null")
         if kind == TIMER:
             fire_at = datetime.fromisoformat(action["fireAt"])
             self._add({"EventType": 10, "EventId": sequence, "FireAt": action["fireAt"]})
@@ -204,7 +204,7 @@ def _flat(actions: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The actions in the order of their sequence numbers; compound ones stand for their children."""
     flat: list[dict[str, Any]] = []
     for action in [action for episode in actions for action in episode]:
-        flat += action["compoundActions"] if "compoundActions" in action else [action]
+        flat += action.get("compoundActions", [action])
     return flat
 
 

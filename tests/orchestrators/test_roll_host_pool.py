@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ OLDER, MINE, NEWER = (f"image-desktops-office-{number}-{DIGEST}:office" for numb
 class Turns:
     """Scripted decisions: each entry is what one turn decides, the last one also ends the rollout."""
 
-    def __init__(self, *turns: list[Step] | str, minutes: float = 5) -> None:
+    def __init__(self, *turns: Sequence[Step] | str, minutes: float = 5) -> None:
         self._turns = list(turns)
         self._minutes = minutes
         self.seen: list[RolloutState] = []

@@ -21,7 +21,7 @@ GONE = {"error": {"code": "ResourceNotFound", "message": "no such pool", "retria
 THROTTLED = {"error": {"code": "TooManyRequests", "message": "slow down"}}
 
 
-def a_rollout(*pools: str, deadline: timedelta = hours(6), regions: tuple[str, ...] = ()) -> Any:
+def a_rollout(*pools: str, deadline: timedelta = timedelta(hours=6), regions: tuple[str, ...] = ()) -> Any:
     image = ImagePolicy(
         name="office",
         definition_id=VERSION.rpartition("/versions/")[0],

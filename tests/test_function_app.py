@@ -1,0 +1,129 @@
+"""The app as the Functions worker sees it: it loads, cheaply, and no function falls into a trap of worker or SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import re
+import subprocess
+import sys
+import types
+import typing
+from pathlib import Path
+
+import pytest
+
+from localhost.app import App, Function, load_app
+from rollout.orders import activity_of
+from rollout.steps import Step
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
+
+EXPECTED = {
+    "eventGridTrigger": {"image_published"},
+    "timerTrigger": {"sweep"},
+    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout"},
+    "orchestrationTrigger": {"roll_out_image", "roll_host_pool"},
+    "entityTrigger": {"host_pool"},
+    "activityTrigger": {
+        "decide_turn",
+        "read_image_version",
+        "read_pool_regions",
+        "provision_host",
+        "join_host",
+        "install_agent",
+        "start_draining",
+        "stop_draining",
+        "release_host",
+        "notify_sessions",
+        "sign_out_sessions",
+        "remove_host",
+        "quarantine_host",
+    },
+}
+
+APP: App = load_app(ROOT)
+FUNCTIONS = list(APP.functions.values())
+
+
+def test_the_app_has_these_functions_and_no_others() -> None:
+    assert {kind: {function.name for function in APP.of_kind(kind)} for kind in EXPECTED} == EXPECTED
+    assert len(FUNCTIONS) == sum(len(names) for names in EXPECTED.values())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+def test_a_function_passes_the_workers_loading_rules(function: Function) -> None:
+    for parameter, annotation in function.annotations.items():
+        assert not isinstance(annotation, types.GenericAlias | types.UnionType), parameter
+        assert typing.get_origin(annotation) is None, parameter
+    bound = {binding["name"] for binding in function.bindings} - {"$return"}
+    assert bound == set(function.parameters)
+    assert function.durable_name == function.name, "call_activity uses the name of the Python function"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
+    has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
+
+    assert has_client == (function.kind in TRIGGERS)
+    user_code = getattr(function.handler, "client_function", function.handler)
+    assert asyncio.iscoroutinefunction(user_code) == has_client
+
+
+@pytest.mark.parametrize("kind", ["orchestrationTrigger", "entityTrigger"])
+def test_orchestrators_and_entities_call_their_parameter_context(kind: str) -> None:
+    for function in APP.of_kind(kind):
+        assert function.trigger["name"] == "context"
+
+
+def test_events_arrive_raw_so_that_both_schemas_do() -> None:
+    (function,) = APP.of_kind("eventGridTrigger")
+
+    assert function.annotations["event"] is str
+
+
+def test_every_way_in_asks_for_a_key() -> None:
+    assert {function.trigger["authLevel"] for function in APP.of_kind("httpTrigger")} == {"FUNCTION"}
+
+
+def test_routes_and_schedule_are_as_documented() -> None:
+    routes = {
+        (method, function.trigger["route"])
+        for function in APP.of_kind("httpTrigger")
+        for method in function.trigger["methods"]
+    }
+    (timer,) = APP.of_kind("timerTrigger")
+
+    assert routes == {("POST", "rollouts"), ("GET", "rollouts"), ("GET", "rollouts/{id}")}
+    assert timer.trigger["schedule"] == "%GOLDROLL_SWEEP_SCHEDULE%"
+
+
+def test_every_function_says_what_it_is_for() -> None:
+    for function in FUNCTIONS:
+        user_code = getattr(function.handler, "client_function", function.handler)
+        user_code = getattr(user_code, "orchestrator_function", getattr(user_code, "entity_function", user_code))
+        assert inspect.getdoc(user_code), function.name
+
+
+def test_every_step_has_its_activity() -> None:
+    for step in typing.get_args(Step):
+        fields = [""] * len(step.__struct_fields__)
+        assert APP.activity(activity_of(step(*fields))) is not None
+
+
+def test_starting_the_app_loads_no_azure_management_library() -> None:
+    """They take half a second of every cold start, and are needed only when work begins."""
+    heavy = re.compile(r"^(azure\.(mgmt|identity|eventgrid|core)|requests|yaml|msal|aiohttp_retry)(\.|$)")
+    before = _modules_after("import azure.functions, azure.durable_functions")
+    after = _modules_after("import function_app")
+
+    assert [name for name in sorted(after - before) if heavy.match(name)] == []
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return set(json.loads(answer.stdout.splitlines()[-1]))
