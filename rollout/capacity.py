@@ -137,7 +137,7 @@ def choose_wave(
 
 
 def in_plain_words(message: str) -> str:
-    """Azure's refusal for want of room, without its advice and links; quota figures as one short sentence."""
+    """A refusal of Azure's without its advice and links; quota figures as one short sentence."""
     if (quota := _QUOTA.search(message)) is not None:
         return (
             f"the quota of {quota['name']} in {quota['region']} is {quota['limit']}, "
@@ -151,7 +151,7 @@ _QUOTA = re.compile(
     r"Current Usage: (?P<used>\d+), Additional\s+Required: (?P<needed>\d+)",
     re.DOTALL,
 )
-_ADVICE = re.compile(r"\s+(?:Read more|Please|See https?:|Additional details)\b")
+_ADVICE = re.compile(r"\s+(?:Read more|Please|See https?:|Additional details|For more information)\b")
 
 
 def block(blocked: Blocked | None, code: str, message: str, now: datetime) -> Blocked:

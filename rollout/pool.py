@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import drain_order
+from rollout.capacity import drain_order, in_plain_words
 from rollout.health import judge_pool, lasting, sick_since
 from rollout.leaving import advance_leaving_hosts, give_back, give_back_all, give_back_while_short, start_wave
 from rollout.model import (
@@ -91,7 +91,7 @@ def decide_unreadable(state: RolloutState, error: StepError, now: datetime) -> D
         gone = structs.replace(state, phase=Phase.FAILED, reason="HostPoolGone", message=message, since=now, in_hand={})
         return Decision(state=gone, story=(f"{Phase.FAILED}: {message}",), done=True)
     unreadable = state.unreadable + 1
-    message = f"the host pool cannot be read ({error.code}): {error.message}"
+    message = f"the host pool cannot be read ({error.code}): {in_plain_words(error.message)}"
     story = (message,) if unreadable == 1 else ()
     # Why a rollout halted is said once, in the turn in which it does: it must not be lost.
     kept = state.message if state.phase is Phase.HALTED else message
