@@ -22,6 +22,8 @@ _FIRST, _BEFORE, _LAST = 14, 8, 3
 class _Memory(Audience):
     """Remembers what was to be seen each minute."""
 
+    looks = True
+
     def __init__(self) -> None:
         self.sights: list[Sight] = []
 

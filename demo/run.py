@@ -44,7 +44,9 @@ Pause = Callable[[datetime, datetime], Any]
 
 
 class Audience:
-    """Whoever watches a run. Override what shall be seen."""
+    """Whoever watches a run. Override what shall be seen; `looks` says that `look` is worth preparing a sight for."""
+
+    looks = False
 
     def begin(self, run: Run) -> None:
         """The estate stands and the host is about to start."""
@@ -159,7 +161,8 @@ class Run:
             return
         self.estate.now()
         rollouts = _image_rollouts(host)
-        self._audience.look(look_at(self.stage, self.policy, host, now))
+        if self._audience.looks:
+            self._audience.look(look_at(self.stage, self.policy, host, now))
         script_is_over = self.stage.last_act is None or now > self.stage.last_act
         enough = len(rollouts) >= self.scenario.outcome.rollouts
         self._over = script_is_over and enough and all(instance.is_finished for instance in rollouts)

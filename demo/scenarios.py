@@ -13,7 +13,7 @@ from demo.outcomes import (
     nobody_was_signed_out,
     only_the_canary_was_touched,
     pool_keeps_its_size,
-    some_were_signed_out_once,
+    some_were_signed_out,
     story_tells,
 )
 from demo.policies import REGION, policy_text
@@ -23,7 +23,7 @@ from simulator.galleries import Flaws
 from simulator.workload import OFFICE
 from simulator.world import AUTOSCALE, AZURE
 
-NIGHT_OWLS = replace(OFFICE, attendance=1.0, arrives=7.0, leaves=21.5, lunch_disconnects=0.0, forgets=0.0, reads=0.0)
+NIGHT_OWLS = replace(OFFICE, attendance=1.0, arrives=7.0, leaves=19.0, lunch_disconnects=0.0, forgets=0.0, reads=0.0)
 """People who come first, leave last, never pause and never look at a message."""
 
 
@@ -81,7 +81,7 @@ IN_PLACE = Scenario(
 
 
 def _set_slow_drain(stage: Stage) -> None:
-    office = stage.office(load=0.4)
+    office = stage.office(hosts=8, load=0.4)
     stage.estate.people.add(office.pool_id, 5, NIGHT_OWLS, "owl")
     stage.publish("08:10", office, "2.0.0")
 
@@ -90,16 +90,15 @@ SLOW_DRAIN = Scenario(
     name="slow_drain",
     title="People who never leave: sign them out",
     about=(
-        "Five people ignore every message and work until half past nine at night. The policy signs out whoever is "
-        "left when the grace period of two hours has ended, once, and only when there is room for them on updated "
-        "hosts."
+        "Five people ignore every message and work until seven in the evening. The policy signs out whoever is "
+        "left when the grace period of two hours has ended, and only when there is room for them elsewhere."
     ),
     policy=policy_text("office", drain={"on_timeout": "sign_out"}),
     set_the_stage=_set_slow_drain,
     outcome=Outcome(
         "Succeeded",
         {"office": "Succeeded"},
-        checks=(hosts_are_current(12), some_were_signed_out_once, pool_keeps_its_size),
+        checks=(hosts_are_current(8), some_were_signed_out, pool_keeps_its_size),
     ),
 )
 
@@ -115,7 +114,7 @@ SLOW_DRAIN_WAIT = Scenario(
     outcome=Outcome(
         "Succeeded",
         {"office": "Succeeded"},
-        checks=(hosts_are_current(12), everybody_left_by_themselves, pool_keeps_its_size),
+        checks=(hosts_are_current(8), everybody_left_by_themselves, pool_keeps_its_size),
     ),
 )
 
@@ -164,7 +163,7 @@ BAD_IMAGE = Scenario(
 
 
 def _set_sick_later(stage: Stage) -> None:
-    office = stage.office()
+    office = stage.office(hosts=8)
     flaws = Flaws(degrades_after=timedelta(hours=4, minutes=30))
     stage.publish("08:10", office, "2.0.0", flaws=flaws)
 
@@ -219,19 +218,20 @@ SLOW_REPLICATION = Scenario(
 # -------------------------------------------------------------------------------------------------- Azure misbehaves
 
 FLAKY = {
-    Site.THROTTLED: Chance(on=1, fires=0.03),
-    Site.SERVER_ERROR: Chance(on=1, fires=0.02),
-    Site.LOST_REQUEST: Chance(on=1, fires=0.01),
-    Site.LOST_RESPONSE: Chance(on=1, fires=0.03),
+    Site.THROTTLED: Chance(on=1, fires=0.006),
+    Site.SERVER_ERROR: Chance(on=1, fires=0.004),
+    Site.LOST_REQUEST: Chance(on=1, fires=0.003),
+    Site.LOST_RESPONSE: Chance(on=1, fires=0.04),
 }
+"""A turn reads the pool with eight requests or so: about one turn in ten finds it unreadable."""
 
 
 def _set_flaky_azure(stage: Stage) -> None:
-    office = stage.office()
+    office = stage.office(hosts=8)
     stage.publish("08:10", office, "2.0.0")
     stage.at("09:00", lambda: _run_out_of_machines(stage, times=2), by=AZURE)
     stage.at("10:20", lambda: _flip_drain_mode(stage), by=AUTOSCALE)
-    stage.estate.interference.delete_host(stage.moment("11:30"), office.pool_id, "avd-011")
+    stage.estate.interference.delete_host(stage.moment("11:30"), office.pool_id, "avd-005")
 
 
 def _run_out_of_machines(stage: Stage, times: int) -> None:
@@ -259,13 +259,13 @@ FLAKY_AZURE = Scenario(
     outcome=Outcome(
         "Succeeded",
         {"office": "Succeeded"},
-        checks=(hosts_are_current(11), everybody_signed_out_at_most_once, story_tells("had no room")),
+        checks=(hosts_are_current(7), everybody_signed_out_at_most_once, story_tells("had no room")),
     ),
 )
 
 
 def _set_no_room(stage: Stage) -> None:
-    office = stage.office(spare_hosts=0)
+    office = stage.office(hosts=8, spare_hosts=0)
     stage.publish("08:10", office, "2.0.0")
     used = stage.estate.quota.usages(office.subscription, office.region)[0][1]
     stage.at("11:00", lambda: stage.estate.quota.set_limit(office.subscription, office.region, used + 12))
@@ -284,7 +284,7 @@ NO_ROOM = Scenario(
     outcome=Outcome(
         "Succeeded",
         {"office": "Succeeded"},
-        checks=(hosts_are_current(12), everybody_signed_out_at_most_once, story_tells("WaitingCapacity")),
+        checks=(hosts_are_current(8), everybody_signed_out_at_most_once, story_tells("WaitingCapacity")),
     ),
 )
 
@@ -293,7 +293,7 @@ NO_ROOM = Scenario(
 
 
 def _set_newer_version(stage: Stage) -> None:
-    office = stage.office()
+    office = stage.office(hosts=8)
     stage.publish("08:10", office, "2.0.0")
     stage.repeat_event("09:00")
     stage.publish("11:00", office, "2.1.0")
@@ -314,7 +314,7 @@ NEWER_VERSION = Scenario(
         {"office": "Succeeded"},
         rollouts=2,
         checks=(
-            hosts_are_current(12),
+            hosts_are_current(8),
             everybody_signed_out_at_most_once,
             pool_keeps_its_size,
             story_tells("Superseded"),

@@ -70,6 +70,8 @@ class PlainTeller(Audience):
 class Screen(Audience):
     """Shows the story on a terminal while bars at the bottom show hosts and session slots. Use it with `with`."""
 
+    looks = True
+
     def __init__(self, console: Console) -> None:
         """`console` must be a terminal."""
         self._console = console

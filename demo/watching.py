@@ -43,6 +43,11 @@ class InvariantWatch:
         stage.estate.subscribe(self._saw)
 
     @property
+    def turns(self) -> int:
+        """Decisions that the checkers have been shown."""
+        return self._turns
+
+    @property
     def violations(self) -> list[str]:
         """The first violation that each checker found, pool by pool."""
         return [f"{pool}: {violation}" for pool, watch in self._watches.items() for violation in watch.violations]
@@ -55,7 +60,9 @@ class InvariantWatch:
             return
         scene = self._scenes[pool]
         targets = {image_instance(version): version for version in self._stage.published}
-        scene.rollout_id, scene.target = call.instance_id, targets.get(image, "")
+        if scene.rollout_id != call.instance_id:
+            scene.rollout_id, scene.target = call.instance_id, targets.get(image, "")
+            scene.at_start = scene.traits()
         scene.executing = _SIGNING_OUT if call.name == "sign_out_sessions" else None
 
     def hear(self, event: HostEvent) -> None:
