@@ -174,7 +174,8 @@ def _drain_step(turn: Turn, host: SessionHost) -> StartDraining:
 
 def _empty(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
     turn.wake(turn.now + LATER)
-    if host is None or not host.vm_id:
+    is_gone = host is None or not host.vm_id
+    if host is None or (is_gone and not host.allows_new_sessions):
         turn.tell(f"{name} is gone: somebody else removed it while it was draining")
         _remove(turn, name, turn.enter(name, Stage.REMOVING), host)
     elif host.allows_new_sessions or not host.is_held_by(turn.rollout_id):

@@ -108,7 +108,7 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
         progress = _not_told(progress, step.sessions)
     if isinstance(step, ProvisionHost) and error.code in CAPACITY_CODES and not error.retry_after:
         return _no_room(state, step.host, progress, error, now)
-    if isinstance(step, RemoveHost) and error.code == "HostInUse":
+    if isinstance(step, RemoveHost) and error.code == "HostInUse" and progress.stage is Stage.REMOVING:
         back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None)
         return _with(state, step.host, back)
     attempts = progress.attempts + 1

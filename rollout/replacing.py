@@ -228,7 +228,7 @@ def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
 def _await_registration(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
     turn.wake(turn.now + SOON)
     if host is None or not host.vm_id:
-        _vanished(turn, name)
+        _vanished(turn, name, host)
     elif host.registration:
         _verify(turn, name, turn.enter(name, Stage.VERIFYING), host)
     elif turn.is_due(progress):
@@ -264,7 +264,7 @@ def _install(name: str, host: SessionHost) -> InstallAgent:
 def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
     turn.wake(turn.now + SOON)
     if host is None or not host.vm_id:
-        _vanished(turn, name)
+        _vanished(turn, name, host)
         return
     if progress.reason == SWITCHING_OFF:
         _switch_off(turn, name, progress, host)
@@ -349,6 +349,8 @@ def _discard(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
         turn.drop(name)
     elif progress.attempts >= MAX_ATTEMPTS:
         keep_remains(turn, name)
+    elif host.registration and host.allows_new_sessions:
+        _keep_people_off(turn, name, progress, host)
     elif turn.is_due(progress):
         turn.redo(
             RemoveHost(
@@ -357,10 +359,14 @@ def _discard(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
         )
 
 
-def _vanished(turn: Turn, name: str) -> None:
-    turn.owed.append(vacancy_left_by(turn.drop(name)))
+def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
+    turn.owed.append(vacancy_left_by(turn.in_hand[name]))
     turn.canary = tuple(other for other in turn.canary if other != name)
     turn.tell(f"{name} is gone: somebody else removed it before it was in service; another one takes its place")
+    if host is None:
+        turn.drop(name)
+    else:
+        _discard(turn, name, turn.enter(name, Stage.DISCARDING), host)  # its VM is gone, its registration is not
 
 
 # ------------------------------------------------------------------------------------------------- what to take over

@@ -196,7 +196,32 @@ def test_a_registration_that_loses_its_vm_during_the_rollout_is_left_alone() -> 
     assert world.versions() == {NEXT: 3}
 
 
-@pytest.mark.parametrize("strategy", ["surge", "in_place"])
+@STRATEGIES
+def test_a_draining_host_of_which_somebody_removes_the_vm_only_loses_its_registration_too(strategy: str) -> None:
+    world = World(a_pool(hosts_named(4, sessions=1)), a_policy(strategy=strategy))
+    world.leave_after = None
+    world.run(lambda world: world.state.canary_passed and world.draining())
+    (name,) = world.draining()
+    world.change(name, vm_id="", tags={}, power="", provisioning="", allows_new_sessions=True)
+    world.run(turns=400)
+
+    assert world.state.phase is Phase.SUCCEEDED
+    assert name not in world.hosts
+
+
+@STRATEGIES
+def test_a_new_host_of_which_somebody_removes_the_vm_only_loses_its_registration_too(strategy: str) -> None:
+    world = World(a_pool(hosts_named(4)), a_policy(strategy=strategy)).run(lambda world: world.state.canary_passed)
+    world.run(lambda world: "avd-006" in world.hosts and world.hosts["avd-006"].registration)
+    world.change("avd-006", vm_id="", tags={}, power="", provisioning="")
+    world.run(turns=400)
+
+    assert world.state.phase is Phase.SUCCEEDED
+    assert "avd-006" not in world.hosts
+    assert world.versions() == {NEXT: 4}
+
+
+@STRATEGIES
 def test_a_replacement_is_made_even_when_every_outdated_host_is_removed_by_somebody_else(strategy: str) -> None:
     world = World(a_pool(hosts_named(4)), a_policy(strategy=strategy)).run(lambda world: world.state.canary_passed)
     for name in [host for host in list(world.hosts) if host < "avd-005"]:

@@ -385,11 +385,11 @@ class World:
         return self.fates.get(name, self.fate)
 
     def _take_away(self, _step: RemoveHost, host: SessionHost) -> StepError | None:
-        if host.registration and host.vm_id and not host.is_powered_off and (host.allows_new_sessions or host.load):
+        occupied = host.load and host.vm_id and not host.is_powered_off
+        if host.registration and (host.allows_new_sessions or occupied):
             return StepError("HostInUse", f"{host.name} has {host.load} sessions", retriable=False)
-        assert is_outdated(host, self.state.target) or not host.registration or self._are_too_many(), self._tale(
-            f"{host.name} is current"
-        )
+        to_go = is_outdated(host, self.state.target) or not host.registration or self._are_too_many()
+        assert to_go or not host.vm_id, self._tale(f"{host.name} is current")
         if host.name in self.locked:
             self.change(host.name, registration="", sessions=(), session_count=0)
             return StepError("ScopeLocked", f"a lock forbids deleting {host.name}", retriable=False)
