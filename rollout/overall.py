@@ -9,15 +9,6 @@ from rollout.model import Phase
 
 _WORST_FIRST = (Phase.HALTED, Phase.FAILED, Phase.SUPERSEDED)
 
-_FINAL = frozenset(
-    {Phase.HALTED, Phase.SUPERSEDED, Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS, Phase.REFUSED, Phase.FAILED}
-)
-
-
-def is_final(phase: Phase) -> bool:
-    """Nothing more happens by itself in this phase."""
-    return phase in _FINAL
-
 
 def overall_phase(pools: Iterable[Phase], *, regions_missed: bool = False) -> Phase:
     """The phase of the whole from the final phases of its pools.
