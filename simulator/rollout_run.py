@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from rollout import pool as core
 from rollout.model import Phase, PoolSnapshot, RolloutState, Stage
 from rollout.policy import PoolPolicy
-from rollout.steps import Decision, Step, StepOutcome
+from rollout.steps import Decision, ReleaseHost, Step, StepOutcome, StopDraining
 from rollout.windows import is_open
 from simulator.direct import DirectAzure, step_error
 from simulator.errors import AzureError, ConnectionLost
@@ -22,7 +22,7 @@ from simulator.troubles import TROUBLES
 from simulator.world import AZURE, PERSON
 
 Decide = Callable[[RolloutState, PoolSnapshot, PoolPolicy, datetime], Decision]
-Execute = Callable[[DirectAzure, Step], StepOutcome]
+Execute = Callable[[DirectAzure, Step], tuple[StepOutcome, ...]]
 
 _HELD_UP_FOR = timedelta(hours=12)
 """So long people may hold up a quiet rollout before they are sent home."""
@@ -162,23 +162,26 @@ class _Run:
             return []
         self._pass_time(1, 20)
         shuffled = self.rng.sample(steps, len(steps))
-        outcomes = [self._execute(step) for step in shuffled]
+        outcomes = [outcome for step in shuffled for outcome in self._execute(step)]
         if self._happens(self.loop.repeats):
             self._tell("(the steps are executed a second time)")
             self._pass_time(5, 200)
-            outcomes = [self._execute(step) for step in shuffled]
+            outcomes = [outcome for step in shuffled for outcome in self._execute(step)]
         self._pass_time(0, 10)
         return outcomes
 
-    def _execute(self, step: Step) -> StepOutcome:
+    def _execute(self, step: Step) -> tuple[StepOutcome, ...]:
         self.steps += 1
         self.scene.executing = step
-        outcome = self.execute(self.scene.azure, step)
+        outcomes = self.execute(self.scene.azure, step)
         self.scene.executing = None
-        self.watch.did(outcome)
-        if outcome.error is not None:
-            self._tell(f"({type(step).__name__} {step.host} failed: {outcome.error.code})")
-        return outcome
+        for outcome in outcomes:
+            self.watch.did(outcome)
+            if outcome.error is not None:
+                self._tell(f"({type(step).__name__} {step.host} failed: {outcome.error.code})")
+            elif isinstance(step, StopDraining | ReleaseHost):
+                self.scene.letting_go.add(step.host)
+        return outcomes
 
     def _sleep(self, decision: Decision) -> None:
         wake_at = decision.wake_at or self.clock()
@@ -187,7 +190,7 @@ class _Run:
         if self._happens(self.loop.oversleeps):
             self._pass_time(300, 9000)
             self._tell("(the loop has overslept)")
-            self.scene.azure.refresh()
+            self.scene.azure.reader.refresh()
 
     # ------------------------------------------------------------------------------------------------ the quiet phase
 

@@ -61,7 +61,7 @@ class Scene(PoolScene):
     def send_people_home(self) -> None:
         """Everybody signs out and takes long leave; a few may still drop in for the rest of the day."""
         for person in self.estate.people.all():
-            person.wants = False
+            person.wants, person.forgets = False, False
             person.workload = replace(
                 person.workload, attendance=0, weekend_attendance=0, forgets=0, pause_minutes=(1_000_000, 2_000_000)
             )

@@ -99,11 +99,13 @@ def the_quota_is_too_small_for_a_while(scene: Scene) -> None:
 def the_stock_runs_out_for_a_while(scene: Scene) -> None:
     """No zone has room for another VM of the pool's size for an hour."""
     quota, region, size = scene.estate.quota, scene.office.region, scene.office.spec.size
-    for zone in ("", "1", "2", "3"):
-        quota.set_stock(region, size, zone, 0)
-        scene.estate.at(
-            scene.estate.now() + timedelta(hours=1), lambda zone=zone: quota.set_stock(region, size, zone, None)
-        )
+
+    def set_stock(machines: int | None) -> None:
+        for zone in ("", "1", "2", "3"):
+            quota.set_stock(region, size, zone, machines)
+
+    set_stock(0)
+    scene.estate.at(scene.estate.now() + timedelta(hours=1), lambda: set_stock(None))
 
 
 def somebody_deletes_the_version(scene: Scene) -> None:

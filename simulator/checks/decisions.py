@@ -34,8 +34,8 @@ class CanaryFirst(Checker):
         well = entry.kind is Kind.HOST_STATUS and entry.detail in ("Available", "NeedsAssistance")
         if well and self.scene.made(name):
             self._well_since.setdefault(name, entry.at)
-        elif entry.detail != "Shutdown":
-            self._well_since.pop(name, None)
+        elif entry.kind is Kind.MACHINE_DELETING or self._runs(name):
+            self._well_since.pop(name, None)  # one that was switched off, as its forerunner was, stays proven
 
     def decided(self, turn: Turn) -> None:
         if turn.snapshot is None or turn.before.superseded_by:
@@ -52,6 +52,10 @@ class CanaryFirst(Checker):
         allowed = policy.canary.hosts if policy.strategy == "in_place" else 0
         if len(touched) > allowed:
             self.fail(f"{', '.join(touched)} drain before the canary has passed, and {allowed} may")
+
+    def _runs(self, name: str) -> bool:
+        machine = self.scene.estate.machines.find(self.scene.office.machine_id(name))
+        return machine is not None and machine.running
 
     def _is_touched(self, host: SessionHost, turn: Turn) -> bool:
         """An outdated host that drains, or is about to, at the hands of this rollout."""

@@ -7,6 +7,7 @@ from rollout.policy import hosts_of
 from rollout.steps import Decision
 from simulator.checks.watch import Checker
 from simulator.journal import Kind
+from simulator.observing import OWN_TAG_VALUE
 
 _DONE = (Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS)
 
@@ -98,8 +99,9 @@ class PowerStatesAsBefore(Checker):
         changed = sum(others[kind] for kind in (Kind.MACHINE_STOPPING, Kind.MACHINE_STARTING, Kind.MACHINE_DELETING))
         changed += len(decision.state.skipped)
         short = max(0, self.scene.size + self.scene.doubtful - now.size)
+        more = max(0, now.size - self.scene.size) if decision.phase is Phase.HALTED else 0
         before = self.scene.at_start.off
-        if not before - changed - short <= now.off <= before + changed:
+        if not before - changed - short <= now.off <= before + changed + more:
             self.fail(f"{before} hosts were switched off and {now.off} are now ({decision.phase})")
 
 
@@ -115,8 +117,9 @@ class DrainModesAsBefore(Checker):
         changed = sum(others[kind] for kind in (Kind.HOST_DRAINED, Kind.HOST_UNDRAINED, Kind.MACHINE_DELETING))
         changed += len(decision.state.skipped)
         short = max(0, self.scene.size + self.scene.doubtful - now.size)
+        more = max(0, now.size - self.scene.size) if decision.phase is Phase.HALTED else 0
         before = self.scene.at_start.drained
-        if not before - changed - short <= now.drained <= before + changed:
+        if not before - changed - short <= now.drained <= before + changed + more:
             self.fail(
                 f"{before} hosts were drained by somebody and {now.drained} are in drain mode now ({decision.phase})"
             )
@@ -138,7 +141,7 @@ class NothingLeftMarked(Checker):
                 self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
             elif QUARANTINE_TAG in machine.tags and name not in quarantined:
                 self.fail(f"{name} is quarantined, and the rollout does not say so ({decision.phase})")
-            elif machine.tags.get(exclusion) == self.scene.rollout_id and name not in quarantined:
+            elif machine.tags.get(exclusion) == OWN_TAG_VALUE and name not in quarantined:
                 self.fail(f"{name} is still excluded from autoscale by the rollout ({decision.phase})")
 
 
