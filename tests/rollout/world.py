@@ -105,6 +105,7 @@ class World:
         decision = decide(self.state, snapshot, self.policy, self.now)
         self._check(snapshot, decision)
         self.story += [(self.now, sentence) for sentence in decision.story]
+        self.state = decision.state
         outcomes = [self._carry_out(step) for step in decision.steps]
         self.state = _through_json(record(decision.state, outcomes, self.now))
         self.last = decision
