@@ -100,11 +100,11 @@ def sign_out(registration: str, session: str) -> None:
         sessions.delete(pool.group, pool.name, host, session, force=True)
 
 
-def require_unused(registration: str, *, accepting: bool = False, occupied: bool = False) -> None:
+def require_unused(registration: str, *, occupied: bool = False) -> None:
     """Read the host and its sessions again; raises StepFailed with code HostInUse when it must not be taken away.
 
-    That is when it accepts new sessions, unless `accepting` is allowed, or has sessions, unless `occupied` is allowed
-    (sessions listed on a VM that is switched off are nobody's). A registration that does not exist is unused.
+    That is when it accepts new sessions, or has sessions, unless `occupied` is allowed (sessions listed on a VM that is
+    switched off are nobody's). A registration that does not exist is unused.
     """
     try:
         host = read(registration, API_VERSION)
@@ -113,11 +113,24 @@ def require_unused(registration: str, *, accepting: bool = False, occupied: bool
             return
         raise
     name = resource_ids.last(registration)
-    if not accepting and at(host, "properties", "allowNewSession") is not False:
+    if at(host, "properties", "allowNewSession") is not False:
         raise _in_use(f"{name} accepts new sessions")
     sessions = 0 if occupied else max(len(list_sessions(registration)), number(host, "properties", "sessions"))
     if sessions:
         raise _in_use(f"{name} has {sessions} session{'s' if sessions > 1 else ''}")
+
+
+def vm_of(registration: str) -> str:
+    """The id of the VM behind a session host as it was when it registered, "" when it says of none.
+
+    A registration that does not exist has none. Raises StepFailed.
+    """
+    try:
+        return text(read(registration, API_VERSION), "properties", "resourceId")
+    except StepFailed as failed:
+        if is_missing(failed):
+            return ""
+        raise
 
 
 def delete_registration(registration: str, *, force: bool = False) -> None:

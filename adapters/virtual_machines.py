@@ -55,6 +55,11 @@ def read_with_instance_view(vm_id: str) -> Json | None:
         raise
 
 
+def exists(vm_id: str) -> bool:
+    """There is such a VM at this moment, in whatever state. Raises StepFailed."""
+    return read_with_instance_view(vm_id) is not None
+
+
 def is_switched_off(vm_id: str) -> bool:
     """The VM is stopped or deallocated at this moment, or does not exist. Raises StepFailed."""
     body = read_with_instance_view(vm_id)

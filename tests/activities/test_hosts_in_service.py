@@ -213,6 +213,16 @@ def test_a_registration_without_a_vm_is_removed_though_sessions_are_listed(offic
     assert "avd-000" not in {host.name for host in office.look().hosts}
 
 
+def test_a_host_whose_vm_was_only_missing_from_a_list_is_not_removed(busy_office: SimulatedOffice) -> None:
+    host = next(host for host in busy_office.look().hosts if host.sessions)
+    carry_out(busy_office, start_draining(host))
+
+    answer = carry_out(busy_office, RemoveHost(host.name, "", host.registration, WHY))
+
+    assert answer["error"]["code"] == "HostInUse"
+    assert not any(method == "DELETE" for method, _, __ in busy_office.requests)
+
+
 def test_a_stray_that_has_registered_meanwhile_is_not_removed(office: SimulatedOffice) -> None:
     provisioning(office, "avd-017")
     office.wait(minutes=15)
