@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from adapters.errors import StepFailed
 from adapters.gallery import list_versions, read_version
 from adapters.policy_source import current_policy
 from rollout.assignments import ImageRollout
@@ -45,12 +46,17 @@ def announced(version_id: str) -> ImageRollout | NotProposed:
 def missed(now: datetime) -> list[ImageRollout]:
     """For each image of the policy the rollout of its newest version, if that was published not long before `now`.
 
-    Raises PolicyUnusable when there is no valid policy, StepFailed when Azure cannot be read.
+    An image whose versions cannot be listed is left to the next sweep: it must not hold up the others.
+    Raises PolicyUnusable when there is no valid policy.
     """
     policy = current_policy()
     found = []
     for image in policy.images:
-        version = missed_version(list_versions(image.definition_id), image, now)
+        try:
+            version = missed_version(list_versions(image.definition_id), image, now)
+        except StepFailed as failed:
+            _log.warning("the sweep cannot list the versions of %s, the next one tries again: %s", image.name, failed)
+            continue
         if version is None:
             continue
         proposal = _rollout(policy, image, version.id)

@@ -9,6 +9,7 @@ import pytest
 from azure.functions.timer import TimerRequest
 
 from rollout.instance_ids import image_instance
+from simulator.faults import Site
 from tests.adapters.office import SimulatedOffice
 from tests.triggers.conftest import PolicyFile
 from tests.triggers.durable import Instances, as_client, function_of
@@ -94,3 +95,16 @@ def test_the_schedule_tells_the_time(status: dict[str, Any], expected: datetime)
 @pytest.mark.parametrize("status", [None, {}, {"Last": "0001-01-01T00:00:00"}, {"Next": "soon"}])
 def test_without_a_schedule_it_is_the_systems_time(status: Any) -> None:
     assert abs(moment_of(TimerRequest(schedule_status=status)) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_an_azure_that_does_not_answer_leaves_the_version_to_the_next_sweep(
+    office: SimulatedOffice, instances: Instances, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.estate.faults.fail_next("GET", "/versions", Site.SERVER_ERROR)
+
+    await sweep(instances, office.wait(hours=2))
+    assert instances.started == []
+    assert "cannot list the versions of win11" in caplog.text
+
+    await sweep(instances, office.wait(minutes=15))
+    assert len(instances.started) == 1
