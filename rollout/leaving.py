@@ -256,8 +256,8 @@ def _is_owed(turn: Turn, name: str, progress: HostProgress) -> bool:
 
 
 def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    if host is None or not host.vm_id or _is_restored(progress, host):
-        turn.drop(name)
+    if host is None or not host.vm_id or not host.is_tagged:
+        turn.drop(name)  # the tags go last; an untagged host that is in drain mode has been drained by somebody else
     elif turn.is_due(progress):
         turn.wake(turn.now + SOON)
         reason = f"{name} is given back"
@@ -265,7 +265,3 @@ def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
             turn.redo(ReleaseHost(host=name, vm_id=host.vm_id, deallocate=False, reason=reason))
         else:
             turn.redo(StopDraining(host=name, vm_id=host.vm_id, registration=host.registration, reason=reason))
-
-
-def _is_restored(progress: HostProgress, host: SessionHost) -> bool:
-    return not host.is_tagged and (progress.stays_drained or host.allows_new_sessions)

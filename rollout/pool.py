@@ -22,6 +22,7 @@ from rollout.model import (
     Stage,
     count_of,
     definition_of,
+    is_outdated,
     short_version,
 )
 from rollout.naming import latest_number
@@ -31,6 +32,7 @@ from rollout.replacing import (
     advance_new_hosts,
     fail_in_service,
     is_marked,
+    is_special,
     keep_quarantined_hosts_marked,
     provision,
 )
@@ -210,7 +212,10 @@ def _take_strays_in_hand(turn: Turn) -> None:
         if host.name in turn.in_hand or host.name in turn.quarantined:
             continue
         stage = Stage.GIVING_BACK if host.registration else Stage.DISCARDING
-        turn.put(host.name, HostProgress(stage=stage, since=turn.now))
+        # A host just put into service may be listed with its tag a little longer: it is looked at again first.
+        is_new = bool(host.registration) and not is_outdated(host, turn.target)
+        retry_at = turn.now + SOON if is_new and host.is_held_by(turn.rollout_id) else None
+        turn.put(host.name, HostProgress(stage=stage, since=turn.now, retry_at=retry_at))
         turn.tell(f"{host.name} was left {'drained' if host.registration else 'unfinished'} by a run that has ended")
 
 
@@ -356,7 +361,9 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     give_back_while_short(turn)
     advance_leaving_hosts(turn)
     too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
-    if wave := start_wave(turn, too_many):
+    # One that somebody switched off or drained goes only if there is no other: nothing would take over its state.
+    candidates = [host for host in turn.outdated if not is_special(turn, host)] or turn.outdated
+    if wave := start_wave(turn, too_many, candidates):
         turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
     provision(turn, limit=-turn.surplus)
     keep_quarantined_hosts_marked(turn)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.model import Phase
+from rollout.model import ROLLOUT_TAG, Phase
 from rollout.pool import supersede
 from rollout.steps import ProvisionHost, StepError
-from tests.rollout.builders import NEXT, a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
+from tests.rollout.builders import NEXT, ROLLOUT, a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
 from tests.rollout.world import World
 
 
@@ -140,3 +140,25 @@ def test_a_halted_rollout_says_by_how_many_hosts_it_leaves_the_pool_larger() -> 
     world.run()
     assert world.state.phase is Phase.HALTED
     assert world.state.message.endswith("; the pool is 1 host more than its size")
+
+
+def test_a_superseded_rollout_gives_up_a_host_that_somebody_drained_if_there_is_no_other() -> None:
+    world = World(a_pool(outdated=2), a_policy(surge=2)).run(Phase.BAKING)
+    for name in ("avd-001", "avd-002"):
+        world.change(name, allows_new_sessions=False)
+    world.state = supersede(world.state, "a newer version")
+    world.run()
+    assert len(world.hosts) == 2
+
+
+def test_a_host_left_in_drain_mode_like_its_forerunner_is_not_put_into_service_because_its_tag_is_listed_late() -> None:
+    world = World(a_pool([a_host("avd-001"), a_host("avd-002", drained=True)]))
+    world.run(lambda world: any("left in drain mode like avd-002" in sentence for _, sentence in world.story))
+    new = next(
+        name for name in world.hosts if name not in ("avd-001", "avd-002") and not world.hosts[name].allows_new_sessions
+    )
+    world.change(new, tags={ROLLOUT_TAG: ROLLOUT})
+    world.turn()
+    world.change(new, tags={})
+    world.run()
+    assert not world.hosts[new].allows_new_sessions
