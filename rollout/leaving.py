@@ -260,6 +260,8 @@ def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
         turn.drop(name)  # the tags go last; an untagged host that is in drain mode has been drained by somebody else
     elif turn.is_due(progress):
         turn.wake(turn.now + SOON)
+        if progress.attempts == MAX_ATTEMPTS:
+            turn.tell(f"{name} cannot be given back: {progress.reason}; it will be tried again and again")
         reason = f"{name} is given back"
         if progress.stays_drained:
             turn.redo(ReleaseHost(host=name, vm_id=host.vm_id, deallocate=False, reason=reason))

@@ -258,7 +258,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     `zones` is how many hosts each zone had at the start. `owed` are hosts to provision before any other. `due` names
     outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
     host in service to the moment since which it has been unhealthy, `started_at` if it was so before. `unreadable`
-    counts turns in a row in which the pool could not be read. `last_number` is the highest number used in a name.
+    counts turns in a row in which the pool could not be read. `unmarked` counts failed attempts to mark a quarantined
+    host. `last_number` is the highest number used in a name.
     """
 
     rollout_id: str
@@ -280,6 +281,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     canary_passed: bool = False
     in_hand: dict[str, HostProgress] = {}
     quarantined: dict[str, str] = {}
+    unmarked: dict[str, int] = {}
     skipped: dict[str, str] = {}
     sick: dict[str, datetime] = {}
     last_number: int = 0

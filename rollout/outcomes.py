@@ -15,6 +15,7 @@ from rollout.steps import (
     JoinHost,
     NotifySessions,
     ProvisionHost,
+    QuarantineHost,
     ReleaseHost,
     RemoveHost,
     SignOutSessions,
@@ -56,6 +57,8 @@ def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
     progress = state.in_hand.get(step.host)
     if isinstance(step, SignOutSessions):
         return _signed_out(state, step, progress)
+    if isinstance(step, QuarantineHost):
+        return structs.replace(state, unmarked={n: count for n, count in state.unmarked.items() if n != step.host})
     if progress is None:
         return state
     if isinstance(step, NotifySessions):
@@ -99,6 +102,8 @@ def _let_go(state: RolloutState, host: str, progress: HostProgress) -> RolloutSt
 
 
 def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) -> RolloutState:
+    if isinstance(step, QuarantineHost):
+        return structs.replace(state, unmarked={**state.unmarked, step.host: state.unmarked.get(step.host, 0) + 1})
     progress = state.in_hand.get(step.host)
     if progress is None:
         return state

@@ -40,6 +40,9 @@ from rollout.steps import Decision, StepError
 from rollout.turn import HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
 
+TELLING_ATTEMPTS = 3
+"""Failed attempts at one step that are worth mentioning: one or two happen every day."""
+
 __all__ = ["decide", "decide_unreadable", "record", "start", "supersede", "why_refused"]
 
 
@@ -440,4 +443,12 @@ def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
     waiting_for = f"{leaving} leaving ({count_of(people, 'session')}), {new} on their way"
     unfit = len(lasting(turn.sick, turn.policy.health.settle, turn.now))
     sick = f", {unfit} unhealthy" if unfit else ""
-    turn.say(phase, "Replacing", f"{done}; {waiting_for}{sick}")
+    turn.say(phase, "Replacing", f"{done}; {waiting_for}{sick}{_what_fails(turn)}")
+
+
+def _what_fails(turn: Turn) -> str:
+    """The host in hand whose step has failed most often, and why: most often it is what all else waits for."""
+    name, progress = max(turn.in_hand.items(), key=lambda item: item[1].attempts, default=("", None))
+    if progress is None or progress.attempts < TELLING_ATTEMPTS or progress.stage is Stage.JOINING:
+        return ""
+    return f"; {name} is {progress.stage}, attempt {progress.attempts} failed: {progress.reason}"

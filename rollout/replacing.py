@@ -141,7 +141,7 @@ def keep_quarantined_hosts_marked(turn: Turn) -> None:
     """See to it that every failed host that exists carries the quarantine tag and is in drain mode."""
     for name, code in turn.quarantined.items():
         host = turn.hosts.get(name)
-        if host is not None and host.vm_id and (QUARANTINE_TAG not in host.tags or host.allows_new_sessions):
+        if host is not None and not is_marked(turn, name):
             turn.redo(
                 QuarantineHost(
                     host=name,
@@ -155,9 +155,11 @@ def keep_quarantined_hosts_marked(turn: Turn) -> None:
 
 
 def is_marked(turn: Turn, name: str) -> bool:
-    """A quarantined host needs nothing more: it is gone, or tagged and in drain mode."""
+    """A quarantined host needs nothing more: it is gone, or tagged and in drain mode, or Azure does not let us."""
     host = turn.hosts.get(name)
-    return host is None or not host.vm_id or (QUARANTINE_TAG in host.tags and not host.allows_new_sessions)
+    if host is None or not host.vm_id or turn.before.unmarked.get(name, 0) >= MAX_ATTEMPTS:
+        return True
+    return QUARANTINE_TAG in host.tags and not host.allows_new_sessions
 
 
 # ----------------------------------------------------------------------------------------------------- the stages

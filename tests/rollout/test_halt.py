@@ -160,6 +160,27 @@ def test_a_quarantine_mark_that_fails_is_tried_until_it_succeeds() -> None:
     assert world.hosts["avd-005"].tags == {QUARANTINE_TAG: "NotReadyInTime"}
 
 
+def test_a_quarantine_mark_that_azure_never_lets_us_set_does_not_keep_the_rollout_from_ending() -> None:
+    world = World(a_pool(hosts_named(4)))
+    world.fates["avd-006"] = NEVER_REGISTERS
+    world.refuse(QuarantineHost, StepError("ScopeLocked", "the VM is locked", retriable=False))
+    world.run()
+
+    assert world.state.phase is Phase.SUCCEEDED_WITH_SKIPS
+    assert "avd-006 (NotReadyInTime)" in world.state.message
+
+
+def test_a_host_that_cannot_be_given_back_is_named_with_the_reason() -> None:
+    world = busy(drain={"on_timeout": "skip"})
+    (name, *_) = world.draining()
+    world.refuse(StopDraining, StepError("ScopeLocked", "the VM is locked"), host=name)
+    world.run_for(hours(6))
+
+    assert f"{name} is GivingBack" in world.state.message
+    assert world.state.message.endswith("failed: ScopeLocked: the VM is locked")
+    assert world.times_told(f"{name} cannot be given back: ScopeLocked: the VM is locked") == 1
+
+
 @STRATEGIES
 def test_a_host_that_somebody_removes_while_it_is_given_back_holds_nothing_up(strategy: str) -> None:
     world = busy(strategy)

@@ -71,7 +71,7 @@ def test_a_step_that_fails_again_and_again_is_given_up_after_about_an_hour() -> 
     assert minutes(40) < total < hours(1.5)
 
 
-@pytest.mark.parametrize("step", [step for step in EVERY_STEP if step not in (NOTIFY, STOP)])
+@pytest.mark.parametrize("step", [step for step in EVERY_STEP if step not in (NOTIFY, QUARANTINE)])
 def test_a_failed_step_is_tried_again_after_a_pause_and_its_error_is_kept(step: Step) -> None:
     state = after(after(holding(Stage.DRAINING), step, BUSY), step, BUSY)
     progress = state.in_hand[HOST]
@@ -139,9 +139,16 @@ def test_a_success_ends_the_count_of_unreadable_turns() -> None:
 def test_outcomes_for_hosts_that_are_no_longer_in_hand_change_nothing_but_counters(
     step: Step, error: StepError | None
 ) -> None:
-    state = structs.replace(after(a_state(), step, error), forced_sign_outs=0, disconnected_sign_outs=0)
+    state = after(a_state(), step, error)
 
-    assert state == a_state()
+    assert structs.replace(state, forced_sign_outs=0, disconnected_sign_outs=0, unmarked={}) == a_state()
+
+
+def test_failed_attempts_to_mark_a_quarantined_host_are_counted_until_one_succeeds() -> None:
+    failed = after(after(a_state(), QUARANTINE, BUSY), QUARANTINE, BUSY)
+
+    assert failed.unmarked == {HOST: 2}
+    assert after(failed, QUARANTINE).unmarked == {}
 
 
 # ---------------------------------------------------------------------------------------------------- people
