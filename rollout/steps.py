@@ -79,7 +79,10 @@ class NotifySessions(Struct, frozen=True, tag=True):
 
 
 class SignOutSessions(Struct, frozen=True, tag=True):
-    """Sign these sessions of the host out. `forced` is how many of them were active when it was decided."""
+    """Sign these sessions of the host out: disconnected ones first, then the `forced` ones, active when it was decided.
+
+    A session among the disconnected ones whose person has come back meanwhile is spared.
+    """
 
     host: str
     registration: str
