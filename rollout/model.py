@@ -337,7 +337,7 @@ def is_outdated(host: SessionHost, target: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_older(version_id: str, target: str) -> bool:
-    # Asked many times for each host in a turn, and all hosts of a pool name a handful of versions: two thirds of a turn.
+    # Asked many times for each host in a turn, of a handful of versions: reading them anew was two thirds of a turn.
     if version_id.lower() == target.lower():
         return False
     if definition_of(version_id) != definition_of(target):
