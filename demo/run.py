@@ -7,7 +7,7 @@ import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -101,6 +101,7 @@ class Run:
         self._announced: list[Announcement] = []
         self._errors: list[str] = []
         self._over = False
+        self.crashes = 0
 
     async def play(self) -> Result:
         """Play to the end and say how it was. Never raises for what goes wrong in the story; it is in the result."""
@@ -112,11 +113,13 @@ class Run:
             self.clock.call_at(self.clock.now(), self._tick)
             result = None
             while result is None:
-                with suppress(HostCrashed):
+                try:
                     async with self._running_host(settings) as host:
                         ended = await host.run_until(lambda: self._over, limit=self._latest_end)
                         self.estate.now()
                         result = self._result(host, time.perf_counter() - started, ended=ended)
+                except HostCrashed:
+                    self.crashes += 1
         self._audience.end(result)
         return result
 
