@@ -164,7 +164,8 @@ def _notice_what_others_did(turn: Turn) -> None:
     turn.last_number = latest_number(turn.policy.session_host.name_prefix, turn.names_in_use, turn.last_number)
     change = len(turn.settled) - turn.before.settled + _lose_canaries(turn)
     if change:
-        turn.desired += change
+        # Who removes surge hosts as well has not asked for a pool of less than what is there: one host stays a pool.
+        turn.desired = max(turn.desired + change, min(1, turn.size))
         verb = "removed" if change < 0 else "added"
         turn.tell(f"somebody else {verb} {count_of(abs(change), 'host')}: the pool's size is now {turn.desired}")
     if turn.image is None:
@@ -365,7 +366,7 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     advance_leaving_hosts(turn)
     too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
     # One that somebody switched off or drained goes only if there is no other: nothing would take over its state.
-    candidates = [host for host in turn.outdated if not is_special(turn, host)] or turn.outdated
+    candidates = [host for host in turn.outdated if not is_special(turn, host)] or turn.outdated or turn.current
     if wave := start_wave(turn, too_many, candidates):
         turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
     provision(turn, limit=-turn.surplus)

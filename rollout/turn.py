@@ -138,11 +138,15 @@ class Turn:
         return sum(host.name in self.skipped or not is_outdated(host, self.target) for host in returning)
 
     @property
+    def size(self) -> int:
+        """Hosts that the pool will have when what is in hand is finished: in service, on their way, or given back."""
+        going = (Stage.REMOVING, Stage.DISCARDING)
+        return len(self.settled) + sum(progress.stage not in going for progress in self.in_hand.values())
+
+    @property
     def surplus(self) -> int:
         """Hosts that the pool has too many, counting all in hand that are to be in service; negative: it lacks some."""
-        going = (Stage.REMOVING, Stage.DISCARDING)
-        staying = sum(progress.stage not in going for progress in self.in_hand.values())
-        return len(self.settled) + staying - self.desired
+        return self.size - self.desired
 
     @property
     def to_shed(self) -> int:

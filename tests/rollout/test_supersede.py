@@ -11,7 +11,7 @@ from rollout.model import Phase
 from rollout.policy import hours, minutes
 from rollout.pool import supersede
 from rollout.steps import ProvisionHost, RemoveHost, StepError, StopDraining
-from tests.rollout.builders import NEXT, a_policy, a_pool, a_state, hosts_named, version_id
+from tests.rollout.builders import NEXT, a_host, a_policy, a_pool, a_state, hosts_named, version_id
 from tests.rollout.world import NEVER_REGISTERS, World
 
 STRATEGIES = pytest.mark.parametrize("strategy", ["surge", "in_place"])
@@ -123,6 +123,17 @@ def test_rollout_after_rollout_superseded_the_pool_does_not_grow(strategy: str) 
         pool = world.run().observe()
 
     assert len(pool.hosts) == 4
+
+
+def test_a_surplus_of_current_hosts_only_is_taken_away_too() -> None:
+    world = World(a_pool([a_host("avd-001")])).run(Phase.BAKING)
+    world.put(a_host("avd-500", NEXT))
+    world.turn()
+    world.remove("avd-001")
+    world.state = supersede(world.state, version_id("3.0.0"))
+    world.run()
+
+    assert world.versions() == {NEXT: 1}
 
 
 def test_people_who_stay_on_a_surplus_host_do_not_hold_the_newer_version_up_where_hosts_are_skipped() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from rollout.model import HostProgress, Phase, SessionHost
 from rollout.policy import PoolPolicy, hours, minutes
@@ -167,6 +168,30 @@ def test_a_current_host_that_somebody_removes_makes_the_pool_smaller() -> None:
     world.run()
 
     assert world.versions() == {NEXT: 5}
+
+
+def test_a_pool_of_which_somebody_removes_more_hosts_than_it_had_keeps_the_one_that_is_left() -> None:
+    """Two hosts and a surge of two: whoever removes three of the four leaves one, not minus one."""
+    world = World(a_pool(hosts_named(2)), a_policy(surge=2, canary={"hosts": 2}))
+    world.run(lambda world: world.state.canary_passed)
+    for name in ["avd-001", "avd-002", "avd-003"]:
+        world.remove(name)
+    world.run()
+
+    assert world.state.desired == 1
+    assert world.versions() == {NEXT: 1}
+
+
+@STRATEGIES
+def test_a_pool_that_somebody_empties_stays_empty(strategy: str) -> None:
+    world = World(a_pool(hosts_named(3)), a_policy(strategy=strategy)).run(Phase.BAKING)
+    world.state = structs.replace(world.state, canary_passed=True)
+    for name in list(world.hosts):
+        world.remove(name)
+    world.run()
+
+    assert not world.hosts
+    assert world.state.desired == 0
 
 
 def test_an_outdated_host_that_somebody_adds_is_rolled_and_the_pool_is_larger() -> None:
