@@ -31,6 +31,7 @@ class PoolEnd:
     quarantined: tuple[str, ...]
     drained: tuple[str, ...]
     tagged: tuple[str, ...]
+    is_deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +156,5 @@ def pool_end(name: str, office: Office, hosts_before: int, target: str, status: 
         quarantined=tuple(name for name, tag in tags.items() if QUARANTINE_TAG in tag),
         drained=tuple(host.name for host in office.pool.hosts.values() if not host.allow_new_session),
         tagged=tuple(name for name, tag in tags.items() if ROLLOUT_TAG in tag),
+        is_deleted=office.pool.deleted,
     )

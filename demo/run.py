@@ -231,7 +231,9 @@ class Run:
         for pool in result.pools:
             if pool.phase != wanted.pools.get(pool.name):
                 yield f"pool {pool.name} is {pool.phase or 'untouched'} instead of {wanted.pools.get(pool.name)}"
-            if marked := [name for name in pool.tagged if name not in pool.quarantined]:
+            marked = [name for name in pool.tagged if name not in pool.quarantined]
+            # Of a pool that somebody has deleted, the rollout can no longer tell which VMs were in it.
+            if marked and not pool.is_deleted:
                 yield f"still tagged by the rollout: {', '.join(marked)}"
         if len(result.rollouts) != wanted.rollouts:
             yield f"{len(result.rollouts)} rollouts were started instead of {wanted.rollouts}"

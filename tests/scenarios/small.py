@@ -31,14 +31,16 @@ Disturbance = Callable[[Stage, Office], None]
 def small_rollout(
     *,
     phase: str = "Succeeded",
+    whole: str = "",
     flaws: Flaws = GOOD,
     drained: int = 1,
     disturbed_by: Disturbance = lambda stage, office: None,
     policy: str = POLICY,
     **office: Any,
 ) -> Scenario:
-    """Version 2.0.0 is published at 09:01 and is in its region at once. `phase` is how pool and whole shall end.
+    """Version 2.0.0 is published at 09:01 and is in its region at once.
 
+    `phase` is how the pool's rollout shall end, `whole` how the image's shall where that differs.
     `disturbed_by` may plan what else happens; `office` goes to the builder.
     """
 
@@ -55,7 +57,7 @@ def small_rollout(
         about="Three hosts, nine people, a grace period of twenty minutes.",
         policy=policy,
         set_the_stage=set_the_stage,
-        outcome=Outcome(phase, {"office": phase}, checks=checks),
+        outcome=Outcome(whole or phase, {"office": phase}, checks=checks),
         begins=MORNING.replace(hour=9),
         lasts_at_most=timedelta(hours=12),
     )
