@@ -326,6 +326,11 @@ def _keep_people_off(turn: Turn, name: str, progress: HostProgress, host: Sessio
 
 
 def _put_in_service(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
+    if not host.is_tagged:
+        # The tags go last: it is in service though the answer was lost, and drain mode may be somebody else's by now.
+        turn.drop(name)
+        turn.due += [progress.replaces] if progress.stays_off or progress.stays_drained else []
+        return
     if not turn.is_due(progress):
         return
     if progress.stays_drained:
