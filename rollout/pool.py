@@ -37,7 +37,7 @@ from rollout.replacing import (
     provision,
 )
 from rollout.steps import Decision, StepError
-from rollout.turn import HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.turn import GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
 
 TELLING_ATTEMPTS = 3
@@ -239,10 +239,21 @@ def _start_more(turn: Turn) -> None:
     if in_window and (wave := start_wave(turn, limit=len(turn.outdated))):
         turn.wave += 1
         turn.tell(f"wave {turn.wave}: draining {', '.join(wave)}")
-    if in_window and not turn.outdated and (wave := start_wave(turn, turn.to_shed, turn.current)):
-        turn.tell(f"hosts were skipped, so the pool has more than before: draining {', '.join(wave)}")
+    if in_window and not turn.outdated:
+        _shed_surplus(turn)
     if _may_provision(turn):
         provision(turn, limit=turn.still_needed)
+
+
+def _shed_surplus(turn: Turn) -> None:
+    """Make the pool as large as it was: skipped hosts that have emptied go before hosts on the new version."""
+    emptied = [host for host in turn.left_alone if not host.load and turn.skipped[host.name] == GRACE_ENDED]
+    wave = start_wave(turn, turn.to_shed, emptied or turn.current)
+    for host in emptied:
+        if host.name in turn.in_hand:
+            del turn.skipped[host.name]
+    if wave:
+        turn.tell(f"hosts were skipped, so the pool has more than before: draining {', '.join(wave)}")
 
 
 def _may_provision(turn: Turn) -> bool:
