@@ -26,7 +26,7 @@ from rollout.model import (
     short_version,
 )
 from rollout.naming import latest_number
-from rollout.outcomes import record, retry_pause
+from rollout.outcomes import SETTLING, record, retry_pause
 from rollout.policy import PoolPolicy
 from rollout.replacing import (
     advance_new_hosts,
@@ -218,8 +218,9 @@ def _take_strays_in_hand(turn: Turn) -> None:
         stage = Stage.GIVING_BACK if host.registration else Stage.DISCARDING
         # A host just put into service may be listed with its tag a little longer: it is looked at again first.
         is_new = bool(host.registration) and not is_outdated(host, turn.target)
-        retry_at = turn.now + SOON if is_new and host.is_held_by(turn.rollout_id) else None
+        retry_at = turn.now + SETTLING if is_new and host.is_held_by(turn.rollout_id) else None
         turn.put(host.name, HostProgress(stage=stage, since=turn.now, retry_at=retry_at))
+        turn.wake(turn.now + SOON)
         turn.tell(f"{host.name} was left {'drained' if host.registration else 'unfinished'} by a run that has ended")
 
 
@@ -376,8 +377,10 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     give_back_while_short(turn)
     advance_leaving_hosts(turn)
     too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
-    # One that somebody switched off or drained goes only if there is no other: nothing would take over its state.
-    candidates = [host for host in turn.outdated if not is_special(turn, host)] or turn.outdated or turn.current
+    # One that somebody switched off or drained goes when its replacement is there, else only if there is no other.
+    ordinary = [host for host in turn.outdated if not is_special(turn, host)]
+    replaced = [host for host in turn.outdated if host.name in turn.due]
+    candidates = replaced or ordinary or turn.outdated or turn.current
     if wave := start_wave(turn, too_many, candidates):
         turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
     provision(turn, limit=-turn.surplus)

@@ -19,6 +19,7 @@ from rollout.model import (
     SessionHost,
     Stage,
     Vacancy,
+    is_outdated,
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
@@ -397,7 +398,9 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
     else:
         claimed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
         leaving = [turn.hosts[name] for name in turn.in_stage(LEAVING_STAGES) if name in turn.hosts]
-        models = drain_order(turn.outdated) or leaving or turn.settled
+        coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
+        to_go = [host for host in coming_back if is_outdated(host, turn.target) and host.name not in turn.skipped]
+        models = drain_order([*turn.outdated, *to_go]) or leaving or turn.settled
         free = [host for host in models if host.name not in claimed] or models
         if not free:
             return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))
@@ -410,7 +413,7 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
 
 def is_special(turn: Turn, host: SessionHost) -> bool:
     """Somebody else switched this host off or into drain mode: its replacement must end the same way."""
-    return host.is_powered_off or (not host.allows_new_sessions and not host.is_held_by(turn.rollout_id))
+    return host.is_powered_off or (not host.allows_new_sessions and not host.is_tagged)
 
 
 def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:

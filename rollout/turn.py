@@ -90,11 +90,12 @@ class Turn:
 
     @property
     def settled(self) -> list[SessionHost]:
-        """Hosts in nobody's hands: in service, outdated or skipped. Quarantined hosts are out of scope."""
+        """Hosts in nobody's hands: in service, outdated or skipped. Not quarantined ones, nor what somebody deletes."""
         return [
             host
             for host in self.hosts.values()
             if host.vm_id
+            and host.provisioning != "Deleting"
             and host.registration
             and host.name not in self.in_hand
             and host.name not in self.quarantined
@@ -237,7 +238,7 @@ class Turn:
             shape=self.shape_index(host.shape),
             zone=host.zone,
             stays_off=host.is_powered_off,
-            stays_drained=not host.allows_new_sessions and not host.is_held_by(self.rollout_id),
+            stays_drained=not host.allows_new_sessions and not host.is_tagged,
         )
 
     def halt(self, reason: str, message: str) -> None:

@@ -162,3 +162,24 @@ def test_a_host_left_in_drain_mode_like_its_forerunner_is_not_put_into_service_b
     world.change(new, tags={})
     world.run()
     assert not world.hosts[new].allows_new_sessions
+
+
+def test_a_superseded_rollout_takes_away_the_host_whose_state_a_new_one_has_taken_over() -> None:
+    hosts = [a_host("avd-001", powered_off=True), a_host("avd-002", powered_off=True)]
+    world = World(a_pool(hosts)).run(lambda world: world.state.due)
+    world.put(a_host("avd-009"))
+    world.state = supersede(world.state, "a newer version")
+    world.run()
+    assert sorted(host.power for host in world.hosts.values()) == ["deallocated", "deallocated", "running"]
+
+
+def test_two_canaries_do_not_both_follow_the_one_host_that_is_switched_off() -> None:
+    hosts = [a_host("avd-001", drained=True, held_by="an-ended-rollout"), a_host("avd-002", powered_off=True)]
+    world = World(a_pool(hosts), a_policy(canary={"hosts": 2})).run()
+    assert sorted(host.power for host in world.hosts.values()) == ["deallocated", "running"]
+
+
+def test_a_host_that_somebody_is_deleting_counts_as_gone() -> None:
+    world = World(a_pool([a_host("avd-001", provisioning="Deleting"), a_host("avd-002"), a_host("avd-003")]))
+    world.turn()
+    assert world.state.desired == 2
