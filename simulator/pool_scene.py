@@ -34,7 +34,9 @@ class PoolScene:
 
     `size` is how many hosts the pool shall have in the end: it follows what others add and remove, except for hosts
     that the rollout has in hand, which it replaces anyway. `doubtful` counts removals that may count either way,
-    because the rollout was about to take the host in hand or to let it go. `others` counts what others did, by kind.
+    because the rollout was about to take the host in hand or to let it go. `forgotten` are hosts that were touched in
+    a turn whose memory was lost, as Durable never loses it: what they were like before is not known any more. `others`
+    counts what others did, by kind.
     Whoever runs the rollout keeps `state`, `target`, `rollout_id` and the step that is `executing` up to date, and
     passes on what the journal says through `saw`.
     """
@@ -54,6 +56,7 @@ class PoolScene:
         self.created: set[str] = set()
         self.size = len(self.members)
         self.doubtful = 0
+        self.forgotten: set[str] = set()
         self.others: Counter[Kind] = Counter()
         self.removed_by_others: set[str] = set()
         self.at_start = self.traits()

@@ -77,7 +77,9 @@ class Scene(PoolScene):
 
     def forget_turn(self, memory: RolloutState) -> None:
         """The rollout's memory goes back to `memory`: what was removed under its hands meanwhile may count or not."""
-        self.doubtful += len(self.state.in_hand.keys() - memory.in_hand.keys())
+        begun = self.state.in_hand.keys() - memory.in_hand.keys()
+        self.doubtful += len(begun)
+        self.forgotten |= begun
         self.state = memory
 
 

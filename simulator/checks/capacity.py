@@ -122,7 +122,7 @@ class NoMoreHostsThanAllowed(Checker):
         if entry.by != ROLLOUT:
             return
         state, policy = self.scene.state, self.scene.policy
-        size = max(size for _, size in self._sizes)
+        size = max(self.scene.size, *(size for _, size in self._sizes))
         surge = 0
         if policy.strategy == "surge":
             surge = max(hosts_of(policy.surge, size), policy.canary.hosts)

@@ -97,7 +97,7 @@ class PowerStatesAsBefore(Checker):
             return
         others, now = self.scene.others, self.scene.traits()
         changed = sum(others[kind] for kind in (Kind.MACHINE_STOPPING, Kind.MACHINE_STARTING, Kind.MACHINE_DELETING))
-        changed += len(decision.state.skipped)
+        changed += len(decision.state.skipped) + len(self.scene.forgotten)
         short = max(0, self.scene.size + self.scene.doubtful - now.size)
         more = max(0, now.size - self.scene.size) if decision.phase is Phase.HALTED else 0
         before = self.scene.at_start.off
@@ -115,7 +115,7 @@ class DrainModesAsBefore(Checker):
             return
         others, now = self.scene.others, self.scene.traits()
         changed = sum(others[kind] for kind in (Kind.HOST_DRAINED, Kind.HOST_UNDRAINED, Kind.MACHINE_DELETING))
-        changed += len(decision.state.skipped)
+        changed += len(decision.state.skipped) + len(self.scene.forgotten)
         short = max(0, self.scene.size + self.scene.doubtful - now.size)
         more = max(0, now.size - self.scene.size) if decision.phase is Phase.HALTED else 0
         before = self.scene.at_start.drained

@@ -124,5 +124,5 @@ class DrainsOfOthersKept(Checker):
         name = entry.subject.rsplit("/", 1)[1].lower()
         if entry.by != ROLLOUT:
             self._of_others.discard(name)
-        elif name in self._of_others:
+        elif name in self._of_others - self.scene.forgotten:
             self.fail(f"{name} had been drained by somebody else and is put back into service")
