@@ -152,6 +152,8 @@ class ImageOrchestration:
 
     def _give_up(self, pool: PoolPolicy, reason: str, message: str) -> None:
         del self._waiting[pool.name]
+        if not self._context.is_replaying:
+            _story.info("%s: %s: %s", pool.name, Phase.FAILED, message)
         self._ended[pool.name] = PoolStatus(
             pool.name, self._version, Phase.FAILED, reason, message, since=now_of(self._context)
         )
