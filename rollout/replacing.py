@@ -334,7 +334,9 @@ def _put_in_service(turn: Turn, name: str, progress: HostProgress, host: Session
         return
     if not turn.is_due(progress):
         return
-    if progress.stays_drained:
+    if progress.stays_drained and host.allows_new_sessions:
+        _keep_people_off(turn, name, progress, host)  # it was good before it could be drained at all
+    elif progress.stays_drained:
         turn.do(
             ReleaseHost(
                 host=name,

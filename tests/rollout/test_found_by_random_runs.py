@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rollout.model import ROLLOUT_TAG, Phase
+from rollout.policy import minutes
 from rollout.pool import supersede
 from rollout.steps import ProvisionHost, StepError
 from tests.rollout.builders import NEXT, ROLLOUT, a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
@@ -183,3 +184,9 @@ def test_a_host_that_somebody_is_deleting_counts_as_gone() -> None:
     world = World(a_pool([a_host("avd-001", provisioning="Deleting"), a_host("avd-002"), a_host("avd-003")]))
     world.turn()
     assert world.state.desired == 2
+
+
+def test_a_host_that_is_good_before_it_could_be_drained_ends_in_drain_mode_all_the_same() -> None:
+    hosts = [a_host("avd-001"), a_host("avd-002", drained=True)]
+    world = World(a_pool(hosts), a_policy(health={"settle": minutes(0)})).run()
+    assert sorted(host.allows_new_sessions for host in world.hosts.values()) == [False, True]
