@@ -22,7 +22,7 @@ from demo.sight import PoolSight, Sight
 from demo.story import Line
 from rollout.model import count_of
 
-BAR_WIDTH = 48
+BAR_WIDTH = 28
 FRAME_SECONDS = 0.08
 """The bars move twelve times a second at most; drawing them for each simulated minute would cost more than the run."""
 
@@ -157,12 +157,16 @@ def _pool_rows(pool: PoolSight, *, ascii_only: bool) -> list[RenderableType]:
     if pool.quarantined:
         legend += f", {pool.quarantined} kept aside"
     style = PHASE_STYLES.get(pool.phase, "bold")
-    return [
-        Text.assemble((f"{pool.name:<8}", "cyan"), host_bar, f"  {legend}", no_wrap=True, overflow="ellipsis"),
+    phase = (pool.phase or "Waiting for a version", style)
+    rows = [
+        Text.assemble((f"{pool.name:<8}", "cyan"), host_bar, f"  {legend}"),
         Text.assemble(" " * 8, slot_bar, f"  {people} people, {free} slots free, {pool.reserve} in reserve"),
-        Text.assemble(" " * 8, (pool.phase or "Waiting for a version", style), no_wrap=True)
-        + Text(f"  {pool.message}", overflow="ellipsis"),
+        Text.assemble(" " * 8, phase, f"  {pool.message}"),
     ]
+    for row in rows:
+        # The dots of "ellipsis" are one character that some consoles lack.
+        row.no_wrap, row.overflow = True, "crop" if ascii_only else "ellipsis"
+    return list(rows)
 
 
 def _bar(total: int, parts: list[tuple[int, str, str]]) -> Text:
