@@ -156,7 +156,7 @@ class NoMoreUnavailableThanAllowed(Checker):
 
 def _in_service(snapshot: PoolSnapshot, turn: Turn) -> list[SessionHost]:
     """Hosts that people use or leave: not those being made, not the quarantined ones."""
-    in_hand = turn.before.in_hand
+    in_hand = turn.decision.state.in_hand
     return [
         host
         for host in snapshot.hosts
