@@ -3,42 +3,97 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import shlex
+from typing import NamedTuple
+
+from demo.halves import FORGOTTEN_VERSION, WEBHOOK, Half, Place, Setting
+
+NEXT_VERSION, LOST_VERSION = "2.1.0", "2.2.0"
+"""Versions that the commands publish: one that Event Grid announces, and one whose event is lost."""
 
 
-def instructions(host_url: str, azure_url: str, event: Path, store: Path) -> str:
-    """The text that is shown when both halves listen. `event` holds an Event Grid event to post by hand."""
-    webhook = f"{host_url}/runtime/webhooks/eventgrid?functionName=image_published"
-    rollouts, versions = f"{host_url}/api/rollouts", f"{azure_url}/simulator/versions"
-    bash = {
-        "post the Event Grid event of version 2.0.0, which nobody has announced": (
-            f"curl -i -X POST '{webhook}' -H 'aeg-event-type: Notification' "
-            f"-H 'Content-Type: application/json' --data-binary @{event}"
+class Command(NamedTuple):
+    """What a command is for, and how each shell has it."""
+
+    purpose: str
+    bash: str
+    powershell: str
+
+
+def instructions(setting: Setting, place: Place, host_pid: int) -> str:
+    """The text that is shown when both halves listen: where they are, and what to type in another terminal."""
+    shells = ("PowerShell", "bash") if os.name == "nt" else ("bash", "PowerShell")
+    lines = [
+        "",
+        f"The app listens at {setting.host_url}, the simulated Azure at {setting.azure_url}.",
+        f"It is {setting.simulated:%A %H:%M} there, and a simulated hour takes {_span(3600 / setting.speed)}.",
+        "Type these in another terminal; what the app does appears in this one. Ctrl+C stops both.",
+    ]
+    for shell in shells:
+        lines += ["", f"{shell}:"]
+        for command in commands(setting, place, host_pid):
+            lines += [f"  # {command.purpose}", f"  {command.bash if shell == 'bash' else command.powershell}"]
+    return "\n".join([*lines, ""])
+
+
+def commands(setting: Setting, place: Place, host_pid: int) -> list[Command]:
+    """The commands, in the order of a first visit."""
+    webhook, rollouts = setting.host_url + WEBHOOK, f"{setting.host_url}/api/rollouts"
+    versions, state = f"{setting.azure_url}/simulator/versions", f"{setting.azure_url}/simulator/state"
+    sweep = f"{setting.host_url}/admin/functions/sweep"
+    published, lost = f'{{"name": "{NEXT_VERSION}"}}', f'{{"name": "{LOST_VERSION}", "announced": false}}'
+    again = start_again("host", place)
+    return [
+        Command(
+            f"Post the Event Grid event of version {FORGOTTEN_VERSION}, which lies unannounced in the gallery: 202",
+            f"curl -i -X POST '{webhook}' -H 'aeg-event-type: Notification' -H 'Content-Type: application/json' "
+            f"--data-binary {shlex.quote(f'@{place.event}')}",
+            f"Invoke-WebRequest -UseBasicParsing -Method Post '{webhook}' "
+            f"-Headers @{{'aeg-event-type'='Notification'}} -ContentType application/json "
+            f"-InFile {_powershell_quoted(str(place.event))}",
         ),
-        "or publish a version: Event Grid announces it by itself": (
-            f'curl -X POST {versions} -d \'{{"name": "2.1.0"}}\''
+        Command(
+            "See how the rollout stands, and its host pool (take the id from the first answer)",
+            f"curl -s {rollouts} | python3 -m json.tool\n  curl -s {rollouts}/ID | python3 -m json.tool",
+            f"Invoke-RestMethod {rollouts} | ConvertTo-Json -Depth 9\n"
+            f"  Invoke-RestMethod {rollouts}/ID | ConvertTo-Json -Depth 9",
         ),
-        "see the rollouts, and one of them with its pools": (f"curl {rollouts}\n  curl {rollouts}/ID"),
-        "see what Azure holds": f"curl {azure_url}/simulator/state",
-    }
-    powershell = {
-        "post the event": (
-            f"Invoke-WebRequest -Method Post '{webhook}' -Headers @{{'aeg-event-type'='Notification'}} "
-            f"-ContentType application/json -InFile {event}"
+        Command(
+            "See what Azure holds: session hosts with their versions, who is drained, how people fared",
+            f"curl -s {state} | python3 -m json.tool",
+            f"Invoke-RestMethod {state} | ConvertTo-Json -Depth 9",
         ),
-        "or publish a version": (
-            f'Invoke-RestMethod -Method Post {versions} -ContentType application/json -Body \'{{"name": "2.1.0"}}\''
+        Command(
+            "Kill the local host in the middle of it and start it again: it goes on where it was",
+            f"kill -9 {host_pid}\n  {again}",
+            f"Stop-Process -Force -Id {host_pid}\n  {again}",
         ),
-        "see the rollouts": f"Invoke-RestMethod {rollouts}",
-        "see what Azure holds": f"Invoke-RestMethod {azure_url}/simulator/state",
-    }
-    shells = [("PowerShell", powershell), ("bash", bash)]
-    lines = ["", f"The app listens at {host_url}, the simulated Azure at {azure_url}. Ctrl+C stops both."]
-    for shell, commands in shells if os.name == "nt" else reversed(shells):
-        lines += ["", f"In {shell}:"]
-        for purpose, command in commands.items():
-            lines += [f"  # {purpose}", f"  {command}"]
-    again = f"python3 dev.py serve --host-only --store {store}"
-    return "\n".join(
-        [*lines, "", f"Kill the local host whenever you like; it goes on where it was with:\n  {again}", ""]
-    )
+        Command(
+            f"Publish version {NEXT_VERSION}: Event Grid announces it, and it supersedes a rollout that still runs",
+            f"curl -X POST {versions} -d '{published}'",
+            f"Invoke-RestMethod -Method Post {versions} -ContentType application/json -Body '{published}'",
+        ),
+        Command(
+            f"Publish version {LOST_VERSION} and lose its event: the sweep, which runs every 15 minutes, starts it",
+            f"curl -X POST {versions} -d '{lost}'\n  curl -i -X POST {sweep}",
+            f"Invoke-RestMethod -Method Post {versions} -ContentType application/json -Body '{lost}'\n"
+            f"  Invoke-RestMethod -Method Post {sweep}",
+        ),
+    ]
+
+
+def start_again(half: Half, place: Place) -> str:
+    """The command that starts one half on the store that there is."""
+    if os.name == "nt":
+        return f"py dev.py serve --{half}-only --store {_powershell_quoted(str(place.store))}"
+    return f"python3 dev.py serve --{half}-only --store {shlex.quote(str(place.store))}"
+
+
+def _powershell_quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _span(seconds: float) -> str:
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} minutes"
+    return "a minute" if seconds == 60 else f"{seconds:.0f} seconds"

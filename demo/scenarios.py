@@ -304,8 +304,8 @@ NEWER_VERSION = Scenario(
     title="A newer version in the middle",
     about=(
         "Event Grid delivers the event of version 2.0.0 twice, which is harmless. At eleven the image team publishes "
-        "2.1.0: the running rollout finishes the hosts that it has begun, gives the draining ones back, and the newer "
-        "version takes over with a canary of its own."
+        "2.1.0: the running rollout finishes the hosts that it has in hand and begins no more, and the newer version "
+        "takes over with a canary of its own."
     ),
     policy=policy_text("office"),
     set_the_stage=_set_newer_version,

@@ -155,7 +155,7 @@ def _pool_rows(pool: PoolSight, *, ascii_only: bool) -> list[RenderableType]:
     )
     legend = f"{pool.current} current, {pool.leaving} leaving, {pool.coming} on their way, {pool.outdated} to do"
     if pool.quarantined:
-        legend += f", {pool.quarantined} kept aside"
+        legend += f", {pool.quarantined} aside"
     style = PHASE_STYLES.get(pool.phase, "bold")
     phase = (pool.phase or "Waiting for a version", style)
     rows = [
