@@ -52,6 +52,7 @@ class Office:
         takes: dict[str, Takes] | None = None,
         flaws: Flaws = GOOD,
         exclude_from_latest: bool = False,
+        announced: bool = True,
     ) -> ImageVersion:
         """Publish a version to the regions (the office's own by default), one replica each."""
         return self.estate.galleries.publish(
@@ -61,6 +62,7 @@ class Office:
             flaws=flaws,
             exclude_from_latest=exclude_from_latest,
             location=self.region,
+            announced=announced,
         )
 
     def publish_replicated(self, name: str, flaws: Flaws = GOOD) -> ImageVersion:

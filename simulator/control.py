@@ -77,7 +77,8 @@ class Control:
 
     def publish(self, body: Json) -> Json:
         """Publish a version: `name`, and optionally `regions`, `takes` (region to minutes, or to null for never, or to
-        {"minutes", "fails"}), `flaws` (field to value; `degrades_after` in minutes) and `exclude_from_latest`.
+        {"minutes", "fails"}), `flaws` (field to value; `degrades_after` in minutes), `exclude_from_latest`, and
+        `announced` (false: its event is lost).
         """
         version = self._office.publish(
             str(body.get("name", "")),
@@ -85,6 +86,7 @@ class Control:
             takes={region: _takes(how) for region, how in (body.get("takes") or {}).items()},
             flaws=_flaws(body.get("flaws") or {}),
             exclude_from_latest=body.get("exclude_from_latest") is True,
+            announced=body.get("announced") is not False,
         )
         return {"id": version.id}
 

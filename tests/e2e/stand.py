@@ -1,28 +1,26 @@
-"""Where the end-to-end tests run: two processes of their own, or wherever GOLDROLL_E2E_URL says."""
+"""Where the end-to-end tests run: two processes of their own, or an app that runs already."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import json
 import os
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
+import requests
 
+from demo.halves import WEBHOOK, Half, Place, Setting, start
 from demo.policies import policy_text
-from demo.run import APP
 from demo.scenario import MORNING
-from demo.serve import Place, Setting
+from demo.serve import free_ports
+from rollout.model import Phase
+from tests.e2e.waiting import wait_for
 
-SPEED = 400
-"""Simulated seconds per second: a rollout of three hosts takes less than half a minute."""
+SPEED = 600
+"""Simulated seconds per second: a rollout of three hosts, about three simulated hours, takes some twenty seconds."""
 
 POLICY = policy_text(
     "office",
@@ -33,118 +31,175 @@ POLICY = policy_text(
     health={"settle": "PT2M", "ready_within": "PT12H"},
 )
 
-WEBHOOK = "/runtime/webhooks/eventgrid?functionName=image_published"
-PATIENCE = 120.0
-"""Seconds after which what is waited for counts as missing; nothing here takes a quarter of that."""
+NEVER_BY_ITSELF = "0 0 6 * * *"
+"""The sweep's schedule: six in the morning is 22 simulated hours away, so that only a test runs it."""
+
+VERSION = "2.1.0"
 
 
 class Stand:
-    """The app under test and the simulated Azure behind it, over HTTP.
+    """The app under test, and the simulated Azure behind it unless GOLDROLL_E2E_URL names an app that runs already.
 
-    By default both are processes of this stand's own. GOLDROLL_E2E_URL and GOLDROLL_E2E_AZURE_URL name others, which
-    then cannot be killed: `owns_processes` tells.
+    Of such an app nothing is known but its HTTP functions; `owns_processes` tells.
     """
 
     def __init__(self, folder: Path) -> None:
-        """`folder` holds the store."""
+        """`folder` holds the store and the logs of both processes."""
         self.url = os.environ.get("GOLDROLL_E2E_URL", "").rstrip("/")
-        self.azure_url = os.environ.get("GOLDROLL_E2E_AZURE_URL", "").rstrip("/")
         self.owns_processes = not self.url
+        self._azure_url = ""
+        self._folder = folder
         self._place = Place(folder / "e2e.sqlite")
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[Half, subprocess.Popen[bytes]] = {}
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         """Start what is to be started, and wait until it answers."""
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         if self.owns_processes:
-            port, azure_port = _free_port(), _free_port()
-            self.url, self.azure_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{azure_port}"
-            setting = Setting(
-                real=datetime.now(UTC),
-                simulated=MORNING,
-                speed=SPEED,
-                port=port,
-                azure_port=azure_port,
-                hosts=3,
-                people=9,
-                seed=1,
-                policy=POLICY,
-            )
-            self._place.begin(setting)
-            self._start("--azure-only")
-            await self.until("Azure answers", self.azure)
-            self.start_host()
-        await self.until("the host answers", lambda: self.get("/api/rollouts"))
+            self._start_both()
+        self.rollouts_once_it_answers()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Stop the processes, whatever they are at."""
+    def __exit__(self, *_: object) -> None:
+        """Kill what was started, whatever it is at."""
         for process in self._processes.values():
             process.kill()
             process.wait()
-        await self._http.close()
+
+    def _start_both(self) -> None:
+        port, azure_port = free_ports(2)
+        setting = Setting(
+            real=datetime.now(UTC),
+            simulated=MORNING,
+            speed=SPEED,
+            port=port,
+            azure_port=azure_port,
+            hosts=3,
+            people=9,
+            workload="stubborn",  # never sign out by themselves: each drain lasts the whole grace period
+            seed=1,
+            policy=POLICY,
+        )
+        self.url, self._azure_url = setting.host_url, setting.azure_url
+        self._place.begin(setting)
+        self._start("azure")
+        wait_for("Azure answers", self.azure)
+        self.start_host()
+
+    # ------------------------------------------------------------------------------------------------------ processes
 
     def start_host(self) -> None:
         """Start the local host on the store that there is."""
-        self._start("--host-only")
+        self._start("host")
 
     def kill_host(self) -> None:
-        """Kill the local host without any warning."""
-        process = self._processes["--host-only"]
+        """Kill the local host without any warning (kill -9)."""
+        process = self._processes["host"]
         process.kill()
         process.wait()
 
-    async def get(self, path: str) -> Any:
-        """The JSON that the app answers."""
-        async with self._http.get(self.url + path) as answer:
-            answer.raise_for_status()
-            return await answer.json()
-
-    async def post_event(self, body: str, event_type: str = "Notification") -> int:
-        """Post to the Event Grid webhook; the status."""
-        headers = {"aeg-event-type": event_type, "Content-Type": "application/json"}
-        async with self._http.post(self.url + WEBHOOK, data=body, headers=headers) as answer:
-            return answer.status
-
-    async def azure(self) -> Any:
-        """What the simulated Azure holds."""
-        async with self._http.get(self.azure_url + "/simulator/state") as answer:
-            answer.raise_for_status()
-            return await answer.json()
-
-    def event(self) -> str:
-        """The Event Grid event of the version that nobody has announced."""
-        return self._place.event.read_text(encoding="utf-8")
-
-    async def rollouts(self) -> list[dict[str, Any]]:
-        """Every rollout, in short."""
-        answer = await self.get("/api/rollouts")
-        return list(answer["rollouts"])
-
-    async def pool(self, rollout: str) -> dict[str, Any]:
-        """Where the rollout's only pool stands; empty before it has begun."""
-        pools = (await self.get(f"/api/rollouts/{rollout}"))["pools"]
-        return dict(pools[0]) if pools else {}
-
-    async def until(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask again and again until the answer is something; fails when that takes too long."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                if answer := await ask():
-                    return answer
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"after {PATIENCE:.0f} seconds still not: {what}")
-
-    def _start(self, half: str) -> None:
-        command = [sys.executable, "-m", "demo.serve", half, "--store", str(self._place.store)]
-        with (self._place.store.parent / f"{half[2:]}.log").open("ab") as log:
-            self._processes[half] = subprocess.Popen(
-                command, cwd=APP, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+    def _start(self, half: Half) -> None:
+        with (self._folder / f"{half}.log").open("ab") as log:
+            self._processes[half] = start(
+                half, self._place, log=log, environment={"GOLDROLL_SWEEP_SCHEDULE": NEVER_BY_ITSELF}
             )
 
+    # -------------------------------------------------------------------------------------------------------- the app
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def post_event(self, body: object, *, event_type: str = "Notification", content_type: str = "json") -> int:
+        """Post to the Event Grid webhook, text as it is and anything else as JSON; returns the status."""
+        headers = {"aeg-event-type": event_type, "Content-Type": f"application/{content_type}; charset=utf-8"}
+        data = body if isinstance(body, str) else json.dumps(body)
+        return self._ask("POST", self.url + WEBHOOK, data=data.encode(), headers=headers).status_code
+
+    def run_sweep(self) -> int:
+        """Run the timer function now, as an administrator may; returns the status."""
+        return self._ask("POST", f"{self.url}/admin/functions/sweep", json={}).status_code
+
+    def rollouts(self) -> list[dict[str, Any]]:
+        """Every rollout, in short."""
+        return list(self._json("GET", f"{self.url}/api/rollouts")["rollouts"])
+
+    def rollouts_once_it_answers(self) -> list[dict[str, Any]]:
+        """Every rollout, as soon as there is somebody to ask."""
+        return wait_for("the app answers", lambda: {"rollouts": self.rollouts()})["rollouts"]
+
+    def pool(self, rollout_id: str) -> dict[str, Any]:
+        """Where the rollout's only pool stands; empty before it has begun."""
+        pools = self._json("GET", f"{self.url}/api/rollouts/{rollout_id}")["pools"]
+        return dict(pools[0]) if pools else {}
+
+    def started(self) -> str:
+        """The id of the only rollout, as soon as there is one."""
+        (rollout,) = wait_for("a rollout has started", self.rollouts)
+        return str(rollout["id"])
+
+    def wait_in_pool(self, what: str, rollout_id: str, reached: Callable[[dict[str, Any]], object]) -> None:
+        """Wait until the status of the rollout's pool is as `reached` says; fails at once when the rollout is over."""
+
+        def ask() -> object:
+            pool = self.pool(rollout_id)
+            if not reached(pool) and pool.get("phase") in _FINAL:
+                raise AssertionError(f"the rollout ended before: {what}; {pool}")
+            return reached(pool)
+
+        wait_for(what, ask)
+
+    def ended(self) -> dict[str, Any]:
+        """The only rollout, as soon as it has ended."""
+
+        def ask() -> dict[str, Any] | None:
+            (only,) = self.rollouts()
+            return only if only["phase"] in _FINAL else None
+
+        return wait_for("the rollout has ended", ask)
+
+    # ---------------------------------------------------------------------------------------------------------- Azure
+
+    def azure(self) -> dict[str, Any]:
+        """What the simulated Azure holds."""
+        return self._json("GET", f"{self._azure_url}/simulator/state")
+
+    def publish(self, version: str, *, announced: bool) -> None:
+        """Publish a version that is in its region a simulated minute later; unannounced, its event is lost."""
+        body = {"name": version, "takes": {"uksouth": 1}, "announced": announced}
+        self._json("POST", f"{self._azure_url}/simulator/versions", json=body)
+
+    def event(self, version: str = VERSION) -> dict[str, Any]:
+        """The event that announces a version, in Event Grid's own schema."""
+        return write_event(f"{self.azure()['definition']}/versions/{version}")
+
+    # ------------------------------------------------------------------------------------------------------- requests
+
+    def _json(self, method: str, url: str, **content: Any) -> dict[str, Any]:
+        answer = self._ask(method, url, **content)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def _ask(self, method: str, url: str, **content: Any) -> requests.Response:
+        return requests.request(method, url, timeout=30, **content)
+
+
+_FINAL = {
+    Phase.HALTED,
+    Phase.SUPERSEDED,
+    Phase.SUCCEEDED,
+    Phase.SUCCEEDED_WITH_SKIPS,
+    Phase.REFUSED,
+    Phase.FAILED,
+}
+
+
+def write_event(
+    resource_id: str, operation: str = "Microsoft.Compute/galleries/images/versions/write"
+) -> dict[str, Any]:
+    """An event that tells that a resource was written."""
+    return {
+        "id": "4d1c1bf2-3f2c-4f0e-9d0c-9a9f4c0a7e11",
+        "topic": "/subscriptions/11111111-2222-4333-8444-555555555555",
+        "subject": resource_id,
+        "eventType": "Microsoft.Resources.ResourceWriteSuccess",
+        "eventTime": "2026-11-23T08:00:00.0000000Z",
+        "dataVersion": "2",
+        "metadataVersion": "1",
+        "data": {"resourceUri": resource_id, "operationName": operation, "status": "Succeeded"},
+    }
