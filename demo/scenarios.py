@@ -82,7 +82,7 @@ IN_PLACE = Scenario(
 
 def _set_slow_drain(stage: Stage) -> None:
     office = stage.office(hosts=8, load=0.4)
-    stage.estate.people.add(office.pool_id, 5, NIGHT_OWLS, "owl")
+    stage.estate.people.add(office.pool_id, 2, NIGHT_OWLS, "owl")
     stage.publish("08:10", office, "2.0.0")
 
 
@@ -90,7 +90,7 @@ SLOW_DRAIN = Scenario(
     name="slow_drain",
     title="People who never leave: sign them out",
     about=(
-        "Five people ignore every message and work until seven in the evening. The policy signs out whoever is "
+        "Two people ignore every message and work until seven in the evening. The policy signs out whoever is "
         "left when the grace period of two hours has ended, and only when there is room for them elsewhere."
     ),
     policy=policy_text("office", drain={"on_timeout": "sign_out"}),
@@ -106,7 +106,7 @@ SLOW_DRAIN_WAIT = Scenario(
     name="slow_drain_wait",
     title="People who never leave: wait for them",
     about=(
-        "The same five people, but the policy says wait: nobody is ever signed out of a session they are using. Their "
+        "The same two people, but the policy says wait: nobody is ever signed out of a session they are using. Their "
         "hosts stay in drain mode until they have gone home, and the rollout takes until late in the evening."
     ),
     policy=policy_text("office", drain={"on_timeout": "wait"}),
@@ -122,7 +122,7 @@ SLOW_DRAIN_SKIP = Scenario(
     name="slow_drain_skip",
     title="People who never leave: skip their hosts",
     about=(
-        "The same five people, but the policy says skip: a host on which somebody still works when the grace period "
+        "The same two people, but the policy says skip: a host on which somebody still works when the grace period "
         "has ended is given back and left for the next version. The rollout ends in time, and says which hosts it "
         "left out."
     ),
