@@ -44,6 +44,11 @@ WEBHOOK = "/runtime/webhooks/eventgrid?functionName=image_published"
 _FORGOTTEN_FOR = timedelta(days=7)
 """Longer than the three days that the sweep looks back by default: only its event can start it."""
 
+OWN_GROUP: dict[str, Any] = {"process_group": 0}
+"""Options of Popen for a process that Ctrl+C in this terminal does not reach."""
+if sys.platform == "win32":
+    OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
 
 class Setting(Struct, frozen=True, kw_only=True):
     """What both halves must know. `real` and `simulated` are the same instant on the two clocks."""
@@ -112,11 +117,8 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start one half as a process; it prints to `log`, or where this process prints.
 
-    It has a process group of its own: Ctrl+C reaches whoever started it, and that one tells it to `stop`.
+    Ctrl+C does not reach it, only whoever started it, and that one tells it to `stop`.
     """
-    own_group: dict[str, Any] = {"process_group": 0}
-    if sys.platform == "win32":
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     process: subprocess.Popen[bytes] = subprocess.Popen(
         [sys.executable, "-m", "demo.serve", f"--{half}-only", "--store", str(place.store)],
         cwd=APP,
@@ -124,7 +126,7 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=None if log is None else subprocess.STDOUT,
-        **own_group,
+        **OWN_GROUP,
     )
     return process
 

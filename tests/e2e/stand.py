@@ -133,14 +133,15 @@ class Stand:
         (rollout,) = wait_for("a rollout has started", self.rollouts)
         return str(rollout["id"])
 
-    def wait_in_pool(self, what: str, rollout_id: str, reached: Callable[[dict[str, Any]], object]) -> None:
-        """Wait until the status of the rollout's pool is as `reached` says; fails at once when the rollout is over."""
+    def wait_in_rollout(self, what: str, reached: Callable[[], bool]) -> None:
+        """Wait until `reached`; fails at once when the only rollout is over before."""
 
-        def ask() -> object:
-            pool = self.pool(rollout_id)
-            if not reached(pool) and pool.get("phase") in _FINAL:
-                raise AssertionError(f"the rollout ended before: {what}; {pool}")
-            return reached(pool)
+        def ask() -> bool:
+            if reached():
+                return True
+            (only,) = self.rollouts()
+            assert only["phase"] not in _FINAL, f"the rollout ended before this: {what}; {only}"
+            return False
 
         wait_for(what, ask)
 
