@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 
 from rich.console import Console
 from rich.text import Text
@@ -42,7 +43,8 @@ def draw(scenario: Scenario, seed: int) -> tuple[Result, str]:
         file=io.StringIO(), record=True, force_terminal=True, color_system="truecolor", width=WIDTH, highlight=False
     )
     _draw(console, memory, result)
-    return result, console.export_svg(title="Goldroll")
+    # rich lets the picture load its font from the network; whoever looks at it has a monospaced one.
+    return result, re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="Goldroll"), flags=re.DOTALL)
 
 
 def _draw(console: Console, memory: _Memory, result: Result) -> None:

@@ -93,6 +93,7 @@ def test_a_picture_is_an_svg_of_the_story_the_bars_and_the_figures(tmp_path: Pat
     assert command.main(["--picture", str(picture)]) == 0
     text = picture.read_text(encoding="utf-8").replace("&#160;", " ")
     assert text.startswith("<svg")
+    assert "@font-face" not in text, "a picture in a document loads nothing"
     for words in ("provisioning the canary", "slots free", "forced sign-outs"):
         assert words in text
 
