@@ -40,12 +40,14 @@ between them."""
 class Slots(Struct, frozen=True):
     """Session slots of the hosts that accept sign-ins: all of them, those free, and the share to keep free in percent.
 
-    `free` may be negative when more people will look for a slot than there are.
+    `free` may be negative when more people will look for a slot than there are. `leaving` are people at work on hosts
+    that drain.
     """
 
     total: int
     free: int
     reserve_percent: int
+    leaving: int = 0
 
     @property
     def reserve(self) -> int:
@@ -89,20 +91,24 @@ def count_slots(pool: HostPool, in_service: Iterable[SessionHost], reserve_perce
 
 def after_draining(slots: Slots, host: SessionHost, pool: HostPool) -> Slots:
     """The slots as they will be when the host is drained and everybody on it has signed in elsewhere."""
-    gone = pool.max_session_limit if accepts_sign_ins(host) else 0
-    return structs.replace(slots, total=slots.total - gone, free=slots.free - free_slots_of(host, pool) - host.load)
+    return structs.replace(
+        slots,
+        total=slots.total - (pool.max_session_limit if accepts_sign_ins(host) else 0),
+        free=slots.free - free_slots_of(host, pool) - host.load,
+        leaving=slots.leaving + host.at_work,
+    )
 
 
 def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
     """The reserve stays free on the remaining hosts even when the host's people all sign in again there.
 
     An empty host that accepts no sign-ins, and one that is switched off, costs nothing to drain. The last host that
-    accepts any goes when nobody is at work on it: a session that somebody has left behind would else keep it for ever.
+    accepts any goes when nobody at work needs it: a session that somebody has left behind would else keep it for ever.
     """
     if not accepts_sign_ins(host) and host.load == 0:
         return True
     after = after_draining(slots, host, pool)
-    return after.free >= after.reserve or (after.total == 0 and host.at_work == 0)
+    return after.free >= after.reserve or (after.total == 0 and after.leaving == 0)
 
 
 def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:

@@ -51,7 +51,7 @@ def start_wave(turn: Turn, limit: int, hosts: list[SessionHost] | None = None) -
     if limit <= 0:
         return []
     slots = turn.slots()
-    slots = structs.replace(slots, free=slots.free - turn.people_leaving())
+    slots = structs.replace(slots, free=slots.free - turn.people_leaving(), leaving=turn.people_at_work_leaving())
     eligible = _eligible(turn) if hosts is None else hosts
     candidates = [host for host in eligible if _fits_the_window(turn, host)]
     turn.out_of_time = bool(eligible) and not candidates

@@ -178,6 +178,10 @@ class Turn:
         """Sessions on draining hosts: these people will need a slot elsewhere."""
         return sum(self.hosts[name].load for name in self.in_stage(LEAVING_STAGES) if name in self.hosts)
 
+    def people_at_work_leaving(self) -> int:
+        """Those of them who sit in front of their session: they will need the slot at once."""
+        return sum(self.hosts[name].at_work for name in self.in_stage(LEAVING_STAGES) if name in self.hosts)
+
     # ------------------------------------------------------------------------------------------------ the changes
 
     def do(self, step: Step, story: str = "") -> None:

@@ -94,7 +94,7 @@ def test_the_reserve_is_a_share_of_the_slots_of_hosts_that_accept_sign_ins_round
 
 
 def test_draining_a_host_takes_its_free_slots_and_a_slot_elsewhere_for_each_of_its_people() -> None:
-    assert after_draining(Slots(40, 30, 15), a_host(sessions=4), POOL) == Slots(30, 20, 15)
+    assert after_draining(Slots(40, 30, 15), a_host(sessions=4), POOL) == Slots(30, 20, 15, leaving=4)
 
 
 def test_a_host_may_be_drained_only_if_the_reserve_stays_free_with_its_people_elsewhere() -> None:

@@ -190,3 +190,10 @@ def test_a_host_that_is_good_before_it_could_be_drained_ends_in_drain_mode_all_t
     hosts = [a_host("avd-001"), a_host("avd-002", drained=True)]
     world = World(a_pool(hosts), a_policy(health={"settle": minutes(0)})).run()
     assert sorted(host.allows_new_sessions for host in world.hosts.values()) == [False, True]
+
+
+def test_the_last_host_stays_for_the_people_who_must_leave_another_in_place() -> None:
+    hosts = [a_host("avd-001", sessions=1), a_host("avd-002", disconnected=1)]
+    world = World(a_pool(hosts), a_policy(strategy="in_place", max_unavailable=2, max_wave=2))
+    world.turn()
+    assert [host.allows_new_sessions for host in world.hosts.values()].count(True) == 1
