@@ -34,8 +34,8 @@ class PoolScene:
 
     `size` is how many hosts the pool shall have in the end: it follows what others add and remove, except for hosts
     that the rollout has in hand, which it replaces anyway. `doubtful` counts removals that may count either way,
-    because the rollout was about to take the host in hand or to let it go. `forgotten` are hosts that were touched in
-    a turn whose memory was lost, as Durable never loses it: what they were like before is not known any more. `others`
+    because the rollout was about to take the host in hand or to let it go. `memory_lost` tells that the memory of a
+    turn was lost, as Durable never loses it, and `forgotten` are the hosts that were touched in it. `others`
     counts what others did, by kind.
     Whoever runs the rollout keeps `state`, `target`, `rollout_id` and the step that is `executing` up to date, and
     passes on what the journal says through `saw`.
@@ -56,6 +56,7 @@ class PoolScene:
         self.created: set[str] = set()
         self.size = len(self.members)
         self.doubtful = 0
+        self.memory_lost = False
         self.forgotten: set[str] = set()
         self.others: Counter[Kind] = Counter()
         self.removed_by_others: set[str] = set()

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from rollout import pool as core
 from rollout.model import Phase, PoolSnapshot, RolloutState, Stage
 from rollout.policy import PoolPolicy
-from rollout.steps import Decision, ReleaseHost, Step, StepOutcome, StopDraining
+from rollout.steps import Decision, ReleaseHost, RemoveHost, Step, StepOutcome, StopDraining
 from rollout.windows import is_open
 from simulator.direct import DirectAzure, step_error
 from simulator.errors import AzureError, ConnectionLost
@@ -161,6 +161,9 @@ class _Run:
         if not steps:
             return []
         self._pass_time(1, 20)
+        for step in steps:
+            if isinstance(step, RemoveHost) and self._happens(self.loop.slips_in):
+                self.scene.let_somebody_in(step.host)
         shuffled = self.rng.sample(steps, len(steps))
         outcomes = [outcome for step in shuffled for outcome in self._execute(step)]
         if self._happens(self.loop.repeats):

@@ -58,6 +58,12 @@ class Scene(PoolScene):
         self._rushes += 1
         self.estate.people.add(self.pool.id, people, RUSH, f"rush-{self._rushes}")
 
+    def let_somebody_in(self, name: str) -> None:
+        """An administrator ends the drain of a host, and one person more comes, as likely as not to this host."""
+        if name in self.pool.hosts:
+            self.estate.hosts.update(self.pool.id, name, allow_new_session=True)
+            self.rush(1)
+
     def send_people_home(self) -> None:
         """Everybody signs out and takes long leave; a few may still drop in for the rest of the day."""
         for person in self.estate.people.all():
@@ -79,7 +85,8 @@ class Scene(PoolScene):
         """The rollout's memory goes back to `memory`: what was removed under its hands meanwhile may count or not."""
         begun = self.state.in_hand.keys() - memory.in_hand.keys()
         self.doubtful += len(begun)
-        self.forgotten |= begun
+        self.memory_lost = True
+        self.forgotten |= begun | (self.state.quarantined.keys() - memory.quarantined.keys())
         self.state = memory
 
 

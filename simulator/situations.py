@@ -41,13 +41,14 @@ class Loop:
 
     `oversleeps`: the next turn comes much later than asked for. `repeats`: steps are executed a second time. `forgets`:
     the decision is lost before anything was done. `reruns`: everything was done, and the turn is run again from the
-    memory before it.
+    memory before it. `slips_in`: just before a host is removed, an administrator ends its drain and somebody signs in.
     """
 
     oversleeps: float = 0
     repeats: float = 0
     forgets: float = 0
     reruns: float = 0
+    slips_in: float = 0
 
 
 CALM = Loop()

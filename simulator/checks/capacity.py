@@ -40,8 +40,9 @@ class ReserveKept(Checker):
         staying = [h for h in _in_service(snapshot, turn) if _accepts(h) and h.name not in leaving]
         reserve = math.ceil(len(staying) * limit * self.scene.policy.reserve / 100)
         free = sum(max(0, limit - host.load) for host in staying)
-        people = sum(host.load for host in snapshot.hosts if host.name in leaving)
-        at_work = sum(session.state != "Disconnected" for host in costly for session in host.sessions)
+        hosts = [host for host in snapshot.hosts if host.name in leaving]
+        people = sum(host.load for host in hosts)
+        at_work = sum(session.state != "Disconnected" for host in hosts for session in host.sessions)
         if not staying and not at_work:
             return
         if free - people < reserve:

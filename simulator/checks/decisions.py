@@ -100,7 +100,7 @@ class FailureBudgetRespected(Checker):
     rule = "S4"
 
     def decided(self, turn: Turn) -> None:
-        if turn.decision.phase is Phase.HALTED:
+        if turn.decision.phase is Phase.HALTED or self.scene.pool.deleted:
             return
         failed = turn.decision.state.quarantined
         if len(failed) > self.scene.policy.health.max_failed_hosts:

@@ -58,7 +58,7 @@ class SizeAsBefore(Checker):
         if self.scene.pool.deleted or decision.phase is Phase.REFUSED:
             return
         size = self.scene.traits().size
-        most = self.scene.size + self.scene.doubtful
+        most = max(1, self.scene.size + self.scene.doubtful)  # a pool that others have emptied may keep its last host
         least = self.scene.size - self.scene.doubtful
         if _says(decision, "more than") and size <= most + self._surge():
             return
@@ -119,7 +119,7 @@ class NothingLeftMarked(Checker):
         if self.scene.pool.deleted:
             return
         exclusion = self.scene.policy.scaling_exclusion_tag
-        quarantined = decision.state.quarantined
+        quarantined = decision.state.quarantined.keys() | self.scene.forgotten
         for machine in self.scene.machines():
             name = machine.name.lower()
             if machine.tags.get(ROLLOUT_TAG) == self.scene.rollout_id:
@@ -140,10 +140,11 @@ class NothingLeftBehind(Checker):
             return
         for orphan in self.scene.estate.orphans():
             self.fail(f"{orphan.name} is left without its machine ({decision.phase})")
+        known = decision.state.quarantined.keys() | self.scene.forgotten
         registered = {host.machine_id.lower() for host in self.scene.pool.hosts.values()}
         for machine in self.scene.machines():
             made_by_us = machine.id.lower() in self.scene.created
-            if made_by_us and machine.id.lower() not in registered and machine.name not in decision.state.quarantined:
+            if made_by_us and machine.id.lower() not in registered and machine.name not in known:
                 self.fail(f"the VM {machine.name} is left, and it is no session host ({decision.phase})")
         deleted_by_others = self.scene.others[Kind.MACHINE_DELETING]
         ghosts = [host.name for host in self.scene.pool.hosts.values() if host.machine is None]

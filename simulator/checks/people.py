@@ -58,9 +58,9 @@ class DisconnectedGraceKept(Checker):
     def saw(self, entry: Entry) -> None:
         if entry.by != ROLLOUT:
             return
-        if entry.kind is Kind.MACHINE_TAGGED:
+        if entry.kind in (Kind.MACHINE_TAGGED, Kind.HOST_DRAINED):
             self._held_since.setdefault(_host(entry.subject), entry.at)
-        elif entry.kind is Kind.HOST_UNDRAINED:
+        elif entry.kind is Kind.HOST_UNDRAINED and not self.scene.memory_lost:
             self._held_since.pop(_host(entry.subject), None)
         elif entry.kind is Kind.DISCONNECTED_OUT:
             since = self._held_since.get(_host(entry.detail))
