@@ -1,9 +1,9 @@
-"""Watches the whole app with the invariant checkers of the random runs, as far as they need no picture of the pool."""
+"""Watches the whole app with the invariant checkers of the random runs: every decision, every step, every change."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import msgspec
@@ -12,11 +12,13 @@ from demo.scenario import Stage
 from localhost import ActivityCall, ActivityFinished
 from localhost.events import HostEvent
 from rollout.instance_ids import image_instance
-from rollout.model import RolloutState
+from rollout.model import PoolSnapshot, RolloutState
 from rollout.policy import Policy
 from rollout.steps import Decision, SignOutSessions
+from simulator.faults import Faults
 from simulator.invariants import CHECKERS, Turn, Watch
 from simulator.journal import Entry
+from simulator.observing import PoolReader
 from simulator.pool_scene import PoolScene
 
 ROLLOUT = "rollout"
@@ -39,6 +41,7 @@ class InvariantWatch:
         self._scenes = {name: PoolScene(office, policies[name], "", "") for name, office in stage.offices.items()}
         self._watches = {name: Watch(scene, CHECKERS) for name, scene in self._scenes.items()}
         self._acting = ""
+        self._picture: PoolSnapshot | None = None
         self._turns = 0
         stage.estate.subscribe(self._saw)
 
@@ -64,6 +67,9 @@ class InvariantWatch:
             scene.rollout_id, scene.target = call.instance_id, targets.get(image, "")
             scene.at_start = scene.traits()
         scene.executing = _SIGNING_OUT if call.name == "sign_out_sessions" else None
+        if call.name == "decide_turn":
+            in_hand = msgspec.convert(_read(call.input)["state"], RolloutState).in_hand
+            self._picture = self._take_picture(scene, in_hand)
 
     def hear(self, event: HostEvent) -> None:
         """Take in what the host tells: decisions are the answers of one activity."""
@@ -81,9 +87,16 @@ class InvariantWatch:
         self._turns += 1
         self._scenes[pool].state = decision.state
         watch = self._watches[pool]
-        watch.decided(Turn(self._turns, now, before, None, decision))
+        could_read = decision.state.unreadable <= before.unreadable
+        watch.decided(Turn(self._turns, now, before, self._picture if could_read else None, decision))
         if decision.done:
             watch.ended(decision)
+
+    def _take_picture(self, scene: PoolScene, in_hand: Collection[str]) -> PoolSnapshot | None:
+        """The pool as the app is about to see it, unless Azure lets the app down; None when there is no pool."""
+        tag = scene.policy.scaling_exclusion_tag
+        reader = PoolReader(scene.estate, scene.pool.id, scene.rollout_id, scene.target, tag, faults=Faults())
+        return None if scene.pool.deleted else reader.observe(in_hand)
 
     def _saw(self, entry: Entry) -> None:
         pool = self._acting if entry.by == ROLLOUT and self._acting else self._pool_of(entry)

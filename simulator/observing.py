@@ -19,6 +19,7 @@ from rollout.model import (
 from simulator import ids
 from simulator.errors import AzureError, ConnectionLost
 from simulator.estate import Estate
+from simulator.faults import Faults
 from simulator.machines import Machine
 from simulator.session_hosts import FATAL_CHECKS
 
@@ -65,10 +66,23 @@ _NO_VIEW = _View("", {})
 
 
 class PoolReader:
-    """Takes pictures of one host pool. Every read passes the fault sites, lists also the one for stale answers."""
+    """Takes pictures of one host pool. Every read passes the fault sites, lists also the one for stale answers.
 
-    def __init__(self, estate: Estate, pool_id: str, rollout_id: str, target: str, exclusion_tag: str) -> None:
+    `faults` stands in for the estate's own: an onlooker with none sees the pool as it is, and uses up nobody's faults.
+    """
+
+    def __init__(
+        self,
+        estate: Estate,
+        pool_id: str,
+        rollout_id: str,
+        target: str,
+        exclusion_tag: str,
+        *,
+        faults: Faults | None = None,
+    ) -> None:
         self.estate = estate
+        self._faults = faults or estate.faults
         self.pool_id = pool_id
         self.rollout_id = rollout_id
         self.target = target
@@ -253,4 +267,4 @@ class PoolReader:
         return excluded or tag in (ROLLOUT_TAG, QUARANTINE_TAG)
 
     def _call(self, method: str, path: str, act: Callable[[], R]) -> R:
-        return self.estate.faults.call(method, path, act)
+        return self._faults.call(method, path, act)
