@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 
@@ -77,15 +77,18 @@ class Tally:
         return json.dumps({**values, "seconds": round(self.seconds, 1)})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the seeds and report; 0 when every invariant held in every run, 1 otherwise, 2 for a wrong command line."""
+def main(arguments: Sequence[str] | None = None, *, run_one: Callable[[int], Result | Failure] | None = None) -> int:
+    """Run the seeds and report; 0 when every invariant held in every run, 1 otherwise, 2 for a wrong command line.
+
+    `run_one` runs a seed; `run_seed` unless a test wants to see how failures are reported.
+    """
     options = _options().parse_args(arguments)
     seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
     console = Console(stderr=True, highlight=False)
     tally, failures = Tally(), []
     started = time.perf_counter()
     with ExitStack() as stack:
-        results = stack.enter_context(_results(seeds, options.jobs))
+        results = stack.enter_context(_results(seeds, options.jobs, run_one or run_seed))
         for result in _with_progress(results, len(seeds), console):
             tally.add(result)
             if (failure := _failure(result)) is not None:
@@ -131,14 +134,16 @@ def _positive(text: str) -> int:
 
 
 @contextmanager
-def _results(seeds: Sequence[int], jobs: int) -> Iterator[Iterable[Result | Failure]]:
+def _results(
+    seeds: Sequence[int], jobs: int, run_one: Callable[[int], Result | Failure]
+) -> Iterator[Iterable[Result | Failure]]:
     """The results of the seeds as they come; by several processes in the order of the seeds nevertheless."""
     if jobs == 1 or len(seeds) == 1:
-        yield map(run_seed, seeds)
+        yield map(run_one, seeds)
         return
     # "spawn" is what every platform has; the processes share nothing but the code.
     with multiprocessing.get_context("spawn").Pool(min(jobs, len(seeds))) as pool:
-        yield pool.imap(run_seed, seeds, chunksize=5)
+        yield pool.imap(run_one, seeds, chunksize=5)
 
 
 def _with_progress(results: Iterable[Result | Failure], total: int, console: Console) -> Iterator[Result | Failure]:

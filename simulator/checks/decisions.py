@@ -129,16 +129,17 @@ class SameInputSameDecision(Checker):
     """Deciding again from the same input gives the same decision, also after the memory has travelled as JSON."""
 
     rule = "D1"
+    decide = staticmethod(core.decide)
 
     def decided(self, turn: Turn) -> None:
         if turn.snapshot is None or turn.number % _EVERY:
             return
         memory = msgspec.json.decode(msgspec.json.encode(turn.before), type=RolloutState)
-        again = core.decide(memory, turn.snapshot, self.scene.policy, turn.now)
-        once = core.decide(turn.before, turn.snapshot, self.scene.policy, turn.now)
+        again = self.decide(memory, turn.snapshot, self.scene.policy, turn.now)
+        once = self.decide(turn.before, turn.snapshot, self.scene.policy, turn.now)
         if again != once:
             self.fail("the same input gives another decision once the memory has been written as JSON and read")
-        if once != core.decide(turn.before, turn.snapshot, self.scene.policy, turn.now):
+        if once != self.decide(turn.before, turn.snapshot, self.scene.policy, turn.now):
             self.fail("the same input gives two decisions")
 
 
