@@ -69,7 +69,7 @@ class RoomForThoseSignedOut(Checker):
 
 
 class GivesBackWhenShort(Checker):
-    """While few session slots are free, draining hosts are given back within twenty minutes."""
+    """While few session slots are free, draining hosts with people on them are given back within twenty minutes."""
 
     rule = "S1"
 
@@ -92,10 +92,11 @@ class GivesBackWhenShort(Checker):
             and not progress.stays_drained
             and not host.allows_new_sessions
             and host.status in BROKERED
-            and host.load < limit
+            and 0 < host.load < limit
         ]
         given_back = any(isinstance(step, StopDraining) for step in turn.decision.steps)
-        if free >= reserve / 2 or not helpful or given_back:
+        enough = free >= reserve / 2 and (free > 0 or not self.scene.policy.reserve)
+        if enough or not helpful or given_back:
             self._since = None
             return
         self._since = self._since or turn.now
