@@ -190,9 +190,9 @@ SICK_LATER = Scenario(
 
 
 def _set_slow_replication(stage: Stage) -> None:
-    uk = stage.office("uk", hosts=6, region=REGION, other_regions=("westeurope", "northeurope"))
-    stage.office("nl", hosts=6, region="westeurope", image_of=uk)
-    stage.office("ie", hosts=6, region="northeurope", image_of=uk)
+    uk = stage.office("uk", hosts=4, region=REGION, other_regions=("westeurope", "northeurope"))
+    stage.office("nl", hosts=4, region="westeurope", image_of=uk)
+    stage.office("ie", hosts=4, region="northeurope", image_of=uk)
     takes: dict[str, timedelta | str] = {
         REGION: timedelta(minutes=25),
         "westeurope": timedelta(hours=2),
