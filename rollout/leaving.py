@@ -124,8 +124,11 @@ def _eligible(turn: Turn) -> list[SessionHost]:
     or when no more hosts will be provisioned, or when there is no room to provision one first: then its replacement is
     owed. In place, it makes room for the canary only if there is no other.
     """
-    if turn.still_needed <= 0 or (turn.policy.strategy == "in_place" and turn.canary_passed):
+    if turn.policy.strategy == "in_place" and turn.canary_passed:
         return turn.outdated
+    if turn.still_needed <= 0:
+        awaited = {p.replaces for p in turn.in_stage(NEW_HOST_STAGES).values() if p.stays_off or p.stays_drained}
+        return [host for host in turn.outdated if host.name not in awaited]
     ordinary = [host for host in turn.outdated if not is_special(turn, host) or host.name in turn.due]
     if ordinary:
         return ordinary

@@ -197,3 +197,9 @@ def test_the_last_host_stays_for_the_people_who_must_leave_another_in_place() ->
     world = World(a_pool(hosts), a_policy(strategy="in_place", max_unavailable=2, max_wave=2))
     world.turn()
     assert [host.allows_new_sessions for host in world.hosts.values()].count(True) == 1
+
+
+def test_a_host_that_is_switched_off_is_there_until_its_replacement_is() -> None:
+    hosts = [a_host("avd-001"), a_host("avd-002", powered_off=True)]
+    world = World(a_pool(hosts), a_policy(surge=2)).run(lambda world: "avd-002" not in world.hosts)
+    assert [host.power for host in world.hosts.values()].count("deallocated") == 1
