@@ -48,12 +48,6 @@ def pool_keeps_its_size(result: Result) -> str:
     return "; ".join(text for text, pool in zip(changed, result.pools, strict=True) if pool.hosts != pool.hosts_before)
 
 
-def everybody_signed_out_at_most_once(result: Result) -> str:
-    """Nobody was forced out of an active session twice."""
-    twice = result.ledger["signed_out_twice"]
-    return f"{twice} people were signed out twice" if twice else ""
-
-
 def nobody_was_signed_out(result: Result) -> str:
     """Nobody was forced out of an active session."""
     forced = result.ledger["forced_sign_outs"]
