@@ -17,12 +17,16 @@ bp = df.Blueprint()
 def stop_draining(order: Payload) -> Payload:
     """Turn drain mode off, then remove the rollout's tags: while the tag is there, the rollout has to come back.
 
+    A host without the tag is left as it is: it has been given back, and was only listed late; by now somebody else may
+    have drained it.
     In: an Order of StopDraining. Out: `{"ok": true}` or `{"error": StepError}`.
     """
     return carry_out(order, StopDraining, _stop)
 
 
 def _stop(step: StopDraining, order: Order) -> None:
+    if step.vm_id and not virtual_machines.is_held(step.vm_id):
+        return
     if step.registration:
         session_hosts.set_drain_mode(step.registration, on=False)
     if step.vm_id:

@@ -60,6 +60,16 @@ def exists(vm_id: str) -> bool:
     return read_with_instance_view(vm_id) is not None
 
 
+def is_held(vm_id: str) -> bool:
+    """The VM carries a rollout's tag at this moment; one that does not exist carries none. Raises StepFailed."""
+    try:
+        return ROLLOUT_TAG in tags(read(vm_id, API_VERSION))
+    except StepFailed as failed:
+        if is_missing(failed):
+            return False
+        raise
+
+
 def is_switched_off(vm_id: str) -> bool:
     """The VM is stopped or deallocated at this moment, or does not exist. Raises StepFailed."""
     body = read_with_instance_view(vm_id)

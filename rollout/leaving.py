@@ -259,7 +259,10 @@ def _is_owed(turn: Turn, name: str, progress: HostProgress) -> bool:
 
 
 def _restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    if host is None or not host.vm_id or not host.is_tagged:
+    if host is None or not host.vm_id:
+        turn.drop(name)
+        turn.canary = tuple(canary for canary in turn.canary if canary != name)
+    elif not host.is_tagged:
         turn.drop(name)  # the tags go last; an untagged host that is in drain mode has been drained by somebody else
     elif turn.is_due(progress):
         turn.wake(turn.now + SOON)

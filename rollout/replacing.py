@@ -406,9 +406,9 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
         free = [host for host in models if host.name not in claimed] or models
         if not free:
             return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))
-        if for_canary:
-            # A canary should run and accept people to prove anything: it follows a host that does, if there is one.
-            free = [host for host in free if not is_special(turn, host)] or free
+        # Each particular host is followed by exactly one, so these come first; who follows an ordinary one is all one.
+        # A canary should run and accept people to prove anything: it follows a host that does, if there is one.
+        free = [host for host in free if is_special(turn, host) is not for_canary] or free
         vacancy = turn.vacancy_of(free[0])
     return vacancy
 
@@ -422,7 +422,8 @@ def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:
     """The zone that lacks most hosts of the target version compared with the pool at its start; ties: the vacancy's."""
     if not turn.zones:
         return vacancy.zone
-    have = [host.zone for host in turn.current]
+    coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
+    have = [host.zone for host in [*turn.current, *coming_back] if not is_outdated(host, turn.target)]
     have += [progress.zone for progress in turn.in_stage(NEW_HOST_STAGES).values()]
     return max(turn.zones, key=lambda zone: (turn.zones[zone] - have.count(zone), zone == vacancy.zone, zone))
 

@@ -50,7 +50,10 @@ class StartDraining(Struct, frozen=True, tag=True):
 
 
 class StopDraining(Struct, frozen=True, tag=True):
-    """Turn drain mode off, then remove the rollout's tags: the host is in service."""
+    """Turn drain mode off, then remove the rollout's tags: the host is in service.
+
+    The tags are read first: a host that carries none is left as it is, as somebody else may have drained it since.
+    """
 
     host: str
     vm_id: str

@@ -58,6 +58,15 @@ def test_a_host_that_is_given_back_is_as_it_was(office: SimulatedOffice) -> None
     assert office.host("avd-000").allows_new_sessions
 
 
+def test_a_host_that_no_rollout_holds_any_more_stays_as_somebody_has_it(office: SimulatedOffice) -> None:
+    with office.estate.acting_as("administrator"):
+        office.estate.hosts.update(office.pool_id, "avd-000", allow_new_session=False)
+
+    assert carry_out(office, stop_draining(office.host("avd-000"))) == OK
+
+    assert not office.host("avd-000").allows_new_sessions
+
+
 def test_drain_mode_is_lifted_before_the_tag_goes(office: SimulatedOffice) -> None:
     carry_out(office, start_draining(office.host("avd-000")))
     office.faults.fail_next("PATCH", "sessionHosts", Site.LOST_REQUEST)

@@ -7,7 +7,7 @@ import pytest
 from rollout.model import ROLLOUT_TAG, Phase
 from rollout.policy import minutes
 from rollout.pool import supersede
-from rollout.steps import ProvisionHost, StepError
+from rollout.steps import ProvisionHost, StepError, StopDraining
 from tests.rollout.builders import NEXT, ROLLOUT, a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
 from tests.rollout.world import World
 
@@ -203,3 +203,40 @@ def test_a_host_that_is_switched_off_is_there_until_its_replacement_is() -> None
     hosts = [a_host("avd-001"), a_host("avd-002", powered_off=True)]
     world = World(a_pool(hosts), a_policy(surge=2)).run(lambda world: "avd-002" not in world.hosts)
     assert [host.power for host in world.hosts.values()].count("deallocated") == 1
+
+
+def test_each_host_that_is_switched_off_or_drained_is_followed_by_exactly_one() -> None:
+    hosts = [
+        a_host("avd-001", status="Unavailable"),
+        a_host("avd-002", drained=True),
+        a_host("avd-003", powered_off=True),
+        a_host("avd-004", powered_off=True),
+    ]
+    world = World(a_pool(hosts), a_policy(canary={"hosts": 3})).run()
+    assert sorted((host.power, host.allows_new_sessions) for host in world.hosts.values()) == [
+        ("deallocated", True),
+        ("deallocated", True),
+        ("running", False),
+        ("running", True),
+    ]
+
+
+def test_a_current_host_that_is_being_given_back_counts_for_its_zone() -> None:
+    hosts = [
+        a_host("avd-001", NEXT, zone="1", drained=True, held_by="an-ended-rollout"),
+        a_host("avd-002", zone="1"),
+        a_host("avd-003", zone="2"),
+    ]
+    world = World(a_pool(hosts), a_policy(canary={"hosts": 2})).run()
+    assert sorted(host.zone for host in world.hosts.values()) == ["1", "1", "2"]
+
+
+def test_a_canary_lost_while_it_was_given_back_makes_the_pool_no_larger() -> None:
+    world = World(a_pool(outdated=3)).run(Phase.BAKING)
+    world.change("avd-004", tags={ROLLOUT_TAG: "an-ended-rollout"})
+    world.refuse(StopDraining, StepError("TooManyRequests", "later"), times=1)
+    world.turn()
+    world.remove("avd-004")
+    world.run()
+    assert world.state.phase is Phase.SUCCEEDED
+    assert len(world.hosts) == 3
