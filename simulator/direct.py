@@ -141,6 +141,9 @@ class DirectAzure:
         self._set_drain_mode(step.registration, on=True)
 
     def _stop_draining(self, step: StopDraining) -> None:
+        machine = self._call("GET", step.vm_id, lambda: self.estate.machines.find(step.vm_id))
+        if machine is None or ROLLOUT_TAG not in machine.tags:
+            return
         self._set_drain_mode(step.registration, on=False)
         self._edit_tags(step.vm_id, self._given_back)
 
@@ -184,7 +187,9 @@ class DirectAzure:
         _for_each(step.sessions, end)
 
     def _remove(self, step: RemoveHost) -> None:
-        off = not step.vm_id or self._is_switched_off(step.vm_id)
+        if not step.vm_id and self._machine_of(step.registration):
+            raise _in_use(f"the VM of {step.host} exists after all")
+        off = self._is_switched_off(step.vm_id)
         if step.registration:
             self._require_unused(step.registration, occupied=off)
             name = _host_name(step.registration)
@@ -266,8 +271,15 @@ class DirectAzure:
             raise _in_use(f"{name} has {len(host.sessions)} sessions")
 
     def _is_switched_off(self, machine_id: str) -> bool:
+        if not machine_id:
+            return True
         machine = self._call("GET", f"{machine_id}/instanceView", lambda: self.estate.machines.find(machine_id))
         return machine is None or machine.power in (Power.DEALLOCATED, Power.STOPPED)
+
+    def _machine_of(self, registration: str) -> str:
+        """The id of the machine behind a host, "" when there is none."""
+        hosts = self._call("GET", registration, lambda: self.estate.hosts.list(self.pool_id))
+        return next((host.machine.id for host in hosts if host.id == registration and host.machine is not None), "")
 
     def _registration_of(self, machine_id: str) -> str:
         hosts = self._call("GET", f"{self.pool_id}/sessionHosts", lambda: self.estate.hosts.list(self.pool_id))

@@ -122,7 +122,7 @@ class NothingLeftMarked(Checker):
         quarantined = decision.state.quarantined.keys() | self.scene.forgotten
         for machine in self.scene.machines():
             name = machine.name.lower()
-            if machine.tags.get(ROLLOUT_TAG) == self.scene.rollout_id:
+            if machine.tags.get(ROLLOUT_TAG) == self.scene.rollout_id and name not in self.scene.forgotten:
                 self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
             elif QUARANTINE_TAG in machine.tags and name not in quarantined:
                 self.fail(f"{name} is quarantined, and the rollout does not say so ({decision.phase})")
@@ -163,6 +163,8 @@ def _give_or_take(scene: PoolScene, decision: Decision, before: int) -> range:
     Others may have changed it, and a halted rollout may have replaced a host before or after its forerunner went.
     """
     changed = sum(scene.others.values()) + len(decision.state.skipped) + len(scene.forgotten)
+    if decision.phase in (Phase.HALTED, Phase.SUPERSEDED):
+        changed += sum(scene.made(host.name) for host in scene.in_service())
     size = scene.traits().size
     short = max(0, scene.size + scene.doubtful - size)
     more = max(0, size - scene.size) if decision.phase is Phase.HALTED else 0
