@@ -5,6 +5,7 @@ It describes the file as people write it, with `defaults`; read_policy checks fa
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -169,6 +170,8 @@ def _says(keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _explain(component: dict[str, Any], descriptions: dict[str, str]) -> None:
+    # Python 3.13 takes the indentation off docstrings, older ones leave it.
+    component["description"] = inspect.cleandoc(component["description"])
     for key, schema in component["properties"].items():
         if key in descriptions:
             schema["description"] = descriptions[key]

@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -149,7 +149,8 @@ async def test_no_secret_is_stored_told_or_logged(tmp_path: Path, caplog: pytest
         for method, path, body in requests
         if method == "PUT" and path.split("/")[-2] == "virtualMachines"
     }
-    stored = "\n".join(sqlite3.connect(tmp_path / "host.db").iterdump())
+    with closing(sqlite3.connect(tmp_path / "host.db")) as store:
+        stored = "\n".join(store.iterdump())
     assert len(secrets) >= 3
     assert "StopDraining" in stored
     for secret in secrets:
