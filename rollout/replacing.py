@@ -269,6 +269,8 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
     if host is None or not host.vm_id:
         _vanished(turn, name, host)
         return
+    if host.provisioning == "Deleting":
+        return  # somebody takes it away; it is replaced when it is gone
     if progress.reason == SWITCHING_OFF:
         _switch_off(turn, name, progress, host)
         return
@@ -403,9 +405,12 @@ def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
         coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
         to_go = [host for host in coming_back if is_outdated(host, turn.target) and host.name not in turn.skipped]
         models = drain_order([*turn.outdated, *to_go]) or leaving or turn.settled
-        free = [host for host in models if host.name not in claimed] or models
-        if not free:
+        free = [host for host in models if host.name not in claimed]
+        if not models:
             return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))
+        if not free:
+            # All that are left have their successors already: this one is for an ordinary host that is gone.
+            return structs.replace(turn.vacancy_of(models[0]), stays_off=False, stays_drained=False)
         # Each particular host is followed by exactly one, so these come first; who follows an ordinary one is all one.
         # A canary should run and accept people to prove anything: it follows a host that does, if there is one.
         free = [host for host in free if is_special(turn, host) is not for_canary] or free

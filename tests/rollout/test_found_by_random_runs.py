@@ -240,3 +240,21 @@ def test_a_canary_lost_while_it_was_given_back_makes_the_pool_no_larger() -> Non
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
     assert len(world.hosts) == 3
+
+
+def test_a_host_made_when_all_that_are_left_have_their_successors_is_an_ordinary_one() -> None:
+    pool = a_pool([a_host("avd-001", drained=True), a_host("avd-002", NEXT, drained=True)])
+    world = World(pool, a_policy(surge=2), a_rolling_state(pool, desired=2, due=("avd-001",)))
+    world.turn()
+    assert [progress.stays_drained for progress in world.state.in_hand.values() if progress.replaces] == [False]
+
+
+def test_a_new_host_that_somebody_deletes_while_it_is_switched_off_is_replaced() -> None:
+    world = World(a_pool([a_host("avd-001"), a_host("avd-002", powered_off=True)]))
+    world.run(lambda world: any(host.reason == "SwitchingOff" for host in world.state.in_hand.values()))
+    new = next(name for name, host in world.state.in_hand.items() if host.reason == "SwitchingOff")
+    world.change(new, provisioning="Deleting", power="stopping", registration="")
+    world.turn()
+    world.remove(new)
+    world.run()
+    assert sorted(host.power for host in world.hosts.values()) == ["deallocated", "running"]
