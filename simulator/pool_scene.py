@@ -132,10 +132,12 @@ class PoolScene:
         if quarantined or name in self.state.quarantined:
             return
         canary = name in self.state.canary and not self.state.canary_passed
-        if name in self.letting_go or (canary and name not in self.state.in_hand):
-            self.doubtful += 1  # a canary in service is replaced, unless the gate opens before its loss is seen
-            self.size -= 1
-        elif name not in self.state.in_hand:
+        between = name in self.letting_go or (canary and name not in self.state.in_hand)
+        if between or (self.size <= 1 and name not in self.state.in_hand):
+            # A canary in service is replaced, unless the gate opens before its loss is seen;
+            # and a rollout never takes a pool's size for less than one host.
+            self.doubtful += 1
+        if between or name not in self.state.in_hand:
             self.size -= 1
 
     def _note_change(self, entry: Entry) -> None:

@@ -143,7 +143,7 @@ class NothingLeftBehind(Checker):
         known = decision.state.quarantined.keys() | self.scene.forgotten
         registered = {host.machine_id.lower() for host in self.scene.pool.hosts.values()}
         for machine in self.scene.machines():
-            made_by_us = machine.id.lower() in self.scene.created
+            made_by_us = machine.id.lower() in self.scene.created - self.scene.removed_by_others
             if made_by_us and machine.id.lower() not in registered and machine.name not in known:
                 self.fail(f"the VM {machine.name} is left, and it is no session host ({decision.phase})")
         deleted_by_others = self.scene.others[Kind.MACHINE_DELETING]
