@@ -11,7 +11,7 @@ from rollout.drain import DrainPlan, plan_drain, withdrawn_notice
 from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.policy import hosts_of
-from rollout.replacing import REMOVAL_FAILS, is_special, keep_remains, vacancy_left_by
+from rollout.replacing import REMOVAL_FAILS, is_special, keep_remains
 from rollout.steps import NotifySessions, ReleaseHost, RemoveHost, StartDraining, StopDraining
 from rollout.turn import GRACE_ENDED, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open
@@ -225,7 +225,7 @@ def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
         turn.drop(name)
         turn.tell(f"{name} is removed")
         if _is_owed(turn, name, progress):
-            turn.owed.append(structs.replace(vacancy_left_by(progress), replaces=name))
+            turn.owed.append(structs.replace(progress.vacancy, replaces=name))
     elif host.load and host.registration and host.vm_id and not host.is_powered_off:
         turn.tell(f"{name} is in use again; its people get the whole grace period")
         turn.enter(name, Stage.DRAINING)
@@ -249,7 +249,7 @@ def _give_up(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -
     else:
         keep_remains(turn, name)
         if _is_owed(turn, name, progress):
-            turn.owed.append(structs.replace(vacancy_left_by(progress), replaces=name))
+            turn.owed.append(structs.replace(progress.vacancy, replaces=name))
 
 
 def _is_owed(turn: Turn, name: str, progress: HostProgress) -> bool:

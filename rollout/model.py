@@ -31,7 +31,6 @@ class Phase(StrEnum):
     WAITING_REPLICATION = "WaitingReplication"
     WAITING_WINDOW = "WaitingWindow"
     WAITING_CAPACITY = "WaitingCapacity"
-    VALIDATING = "Validating"
     CANARY = "Canary"
     BAKING = "Baking"
     ROLLING = "Rolling"
@@ -229,6 +228,17 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     good_since: datetime | None = None
     sessions: dict[str, SessionProgress] = {}
     reason: str = ""
+
+    @property
+    def vacancy(self) -> Vacancy:
+        """What the host that takes this one's place must take over."""
+        return Vacancy(
+            replaces=self.replaces,
+            shape=self.shape,
+            zone=self.zone,
+            stays_off=self.stays_off,
+            stays_drained=self.stays_drained,
+        )
 
 
 class Vacancy(Struct, frozen=True, omit_defaults=True):

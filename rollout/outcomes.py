@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from rollout.capacity import CAPACITY_CODES, block
-from rollout.model import HostProgress, RolloutState, Stage, Vacancy
+from rollout.model import HostProgress, RolloutState, Stage
 from rollout.naming import number_in
 from rollout.steps import (
     InstallAgent,
@@ -138,18 +138,11 @@ def _no_room(state: RolloutState, host: str, progress: HostProgress, error: Step
 
     Its number is free again if it was the last one given out: a night without quota shall not use up thirty numbers.
     """
-    vacancy = Vacancy(
-        replaces=progress.replaces,
-        shape=progress.shape,
-        zone=progress.zone,
-        stays_off=progress.stays_off,
-        stays_drained=progress.stays_drained,
-    )
     return structs.replace(
         state,
         in_hand={name: other for name, other in state.in_hand.items() if name != host},
         canary=tuple(name for name in state.canary if name != host),
-        owed=(*state.owed, vacancy),
+        owed=(*state.owed, progress.vacancy),
         blocked=block(state.blocked, error.code, error.message, now),
         last_number=state.last_number - (number_in(host) == state.last_number),
     )

@@ -92,7 +92,7 @@ def fail(turn: Turn, name: str, code: str, why: str) -> None:
 
     Halts when the canary fails before its gate, or when more hosts have failed than the policy tolerates.
     """
-    _take_aside(turn, name, vacancy_left_by(turn.drop(name)), code, why)
+    _take_aside(turn, name, turn.drop(name).vacancy, code, why)
 
 
 def fail_in_service(turn: Turn, host: SessionHost) -> None:
@@ -222,7 +222,7 @@ def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
         return
     # Azure leaves the VM resource behind when it found no room for it. It never ran: take it away and try again later.
     turn.blocked = block(turn.blocked, code, f"Azure had no room for {name}", turn.now)
-    turn.owed.append(vacancy_left_by(turn.in_hand[name]))
+    turn.owed.append(turn.in_hand[name].vacancy)
     turn.canary = tuple(other for other in turn.canary if other != name)
     turn.tell(f"Azure had no room for {name} ({code}); it is taken away and tried again later")
     _discard(turn, name, turn.enter(name, Stage.DISCARDING, code), host)
@@ -372,7 +372,7 @@ def _discard(turn: Turn, name: str, progress: HostProgress, host: SessionHost | 
 
 
 def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
-    turn.owed.append(vacancy_left_by(turn.in_hand[name]))
+    turn.owed.append(turn.in_hand[name].vacancy)
     turn.canary = tuple(other for other in turn.canary if other != name)
     turn.tell(f"{name} is gone: somebody else removed it before it was in service; another one takes its place")
     if host is None:
@@ -382,17 +382,6 @@ def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- what to take over
-
-
-def vacancy_left_by(progress: HostProgress) -> Vacancy:
-    """What the host that takes this one's place must take over."""
-    return Vacancy(
-        replaces=progress.replaces,
-        shape=progress.shape,
-        zone=progress.zone,
-        stays_off=progress.stays_off,
-        stays_drained=progress.stays_drained,
-    )
 
 
 def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:

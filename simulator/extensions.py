@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from simulator import ids
 from simulator.errors import AzureError, OperationFailure, not_found
 from simulator.journal import Kind
 from simulator.machines import Machine, Machines
@@ -188,9 +187,3 @@ class Extensions:
     def _removed(self, extension: Extension, operation: Operation) -> None:
         extension.machine.extensions.pop(extension.name.lower(), None)
         self._operations.end(operation)
-
-
-def machine_of(extension_id: str) -> str:
-    """The id of the machine an extension id belongs to."""
-    parts = ids.parse(extension_id)
-    return ids.machine_id(parts.subscription, parts.group, parts.names[0])

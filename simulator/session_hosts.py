@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from simulator import ids
 from simulator.directory import Directory
 from simulator.errors import AzureError, OperationFailure, desktop_error
 from simulator.extensions import Extension
@@ -342,12 +341,6 @@ class SessionHosts:
     def _heartbeat_is_lost(self, host: SessionHost, absence: int) -> None:
         if host.absence == absence:
             self._set_status(host, "NoHeartbeat")
-
-
-def host_pool_of(host_id: str) -> str:
-    """The id of the pool a session host id belongs to."""
-    parts = ids.parse(host_id)
-    return ids.pool_id(parts.subscription, parts.group, parts.names[0])
 
 
 def _agent_failure(reason: str) -> OperationFailure:

@@ -17,7 +17,7 @@ from demo.policies import policy_text
 from demo.scenario import MORNING
 from demo.serve import free_ports
 from rollout.model import Phase
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 SPEED = 600
 """Simulated seconds per second: a rollout of three hosts, about three simulated hours, takes some twenty seconds."""

@@ -11,7 +11,7 @@ import pytest
 
 from rollout.model import Phase, Stage
 from tests.e2e.stand import VERSION, Stand, write_event
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 SOMEBODY_ELSES = (
     "/subscriptions/00000000-0000-4000-8000-000000000000/resourceGroups/rg-other/providers/Microsoft.Compute"

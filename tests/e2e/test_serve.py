@@ -22,7 +22,7 @@ from demo.halves import OWN_GROUP, Place, Setting
 from demo.run import APP
 from demo.scenario import MORNING
 from demo.serve import free_ports, main
-from tests.e2e.waiting import wait_for
+from tests.waiting import wait_for
 
 
 class Served:

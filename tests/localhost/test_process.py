@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import pytest
 import requests
 
 from tests.localhost.building import APPS, write_app
+from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -39,14 +39,13 @@ def process(app: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]
 
 
 def wait_until_finished(base_url: str, instance_id: str) -> dict[str, object]:
-    """Poll the status, as a client would, for at most 20 seconds."""
-    for _ in range(400):
+    """Poll the status, as a client would."""
+
+    def finished() -> dict[str, object] | None:
         answer = requests.get(f"{base_url}/durabletask/instances/{instance_id}", timeout=5)
-        if answer.status_code == 200:
-            found: dict[str, object] = answer.json()
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{instance_id} is still {answer.text}")
+        return answer.json() if answer.status_code == 200 else None
+
+    return wait_for(f"{instance_id} has finished", finished)
 
 
 def test_a_killed_host_resumes_where_it_was(tmp_path: Path) -> None:
@@ -71,10 +70,9 @@ def flow(context):
     app, store = write_app(tmp_path / "app", source), str(tmp_path / "state.db")
     with process(app, "--store", store) as (running, url):
         assert requests.post(f"{url}/durabletask/orchestrators/flow/it", timeout=5).status_code == 202
-        deadline = time.monotonic() + 20
-        while not (notes.exists() and notes.read_text(encoding="utf-8") == "0 1 2 "):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(
+            "the third activity has begun", lambda: notes.exists() and notes.read_text(encoding="utf-8") == "0 1 2 "
+        )
         running.kill()
     gate.touch()
     with process(app, "--store", store) as (running, url):

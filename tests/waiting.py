@@ -1,4 +1,4 @@
-"""The one place where the end-to-end tests wait: they ask again until the answer is there, or too much time is gone."""
+"""The one place where tests wait for another process: they ask again until it answers, or too much time is gone."""
 
 from __future__ import annotations
 
