@@ -141,7 +141,13 @@ class ImagePolicy(_Model, frozen=True):
 
 
 class PoolPolicy(_Model, frozen=True):
-    """One host pool and how it is rolled. Every key but the first four has a default, settable under `defaults`."""
+    """One host pool and how it is rolled. Every key but the first four has a default, settable under `defaults`.
+
+    `surge` hosts may exist beyond the pool's size, `max_unavailable` may be missing from it (in place at least one),
+    so that `surge` + `max_unavailable` hosts are replaced at a time; session slots (`reserve`) bound both.
+    `finish_within` (of the start) and `finish_by` (the first such time of day in `zone` at least twelve hours after it)
+    say when the rollout shall be over: people are asked to leave as late as that allows, at once when neither is set.
+    """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     host_pool_id: ResourceId
@@ -150,9 +156,12 @@ class PoolPolicy(_Model, frozen=True):
     zone: str = "UTC"
     strategy: Literal["surge", "in_place"] = "surge"
     surge: Amount = "5%"
-    max_unavailable: Amount = 1
+    max_unavailable: Amount = 0
     reserve: Percent = 15
     max_wave: Amount = "25%"
+    max_creating: Amount = 20
+    finish_within: timedelta | None = None
+    finish_by: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = ""
     expected_provisioning: timedelta = minutes(25)
     on_newer_version: Literal["supersede", "wait"] = "supersede"
     scaling_exclusion_tag: str = ""

@@ -54,14 +54,12 @@ def _amounts(pool: PoolPolicy) -> Iterator[Conflict]:
         yield Conflict(
             "surge", ("strategy",), "must allow at least one extra host with strategy surge, or use strategy in_place"
         )
-    if pool.strategy == "in_place" and _is_nothing(pool.max_unavailable):
-        yield Conflict(
-            "max_unavailable",
-            ("strategy",),
-            "must allow at least one missing host with strategy in_place, or use surge",
-        )
     if _is_nothing(pool.max_wave):
         yield Conflict("max_wave", (), "must allow at least one host, or nothing is ever replaced")
+    if _is_nothing(pool.max_creating):
+        yield Conflict("max_creating", (), "must allow at least one host, or no new one is ever made")
+    if pool.finish_by and pool.finish_within is not None:
+        yield Conflict("finish_by", ("finish_within",), "only one of finish_by and finish_within can say when")
     if pool.reserve == 100:
         yield Conflict("reserve", (), "must be below 100, or no host may ever be drained")
 

@@ -396,8 +396,8 @@ def test_a_missing_key_is_named(path: str) -> None:
 # -------------------------------------------------------------------------------------------- values that do not fit
 
 CONFLICTS = [
-    ({"strategy": "in_place", "max_unavailable": 0}, "max_unavailable: must allow at least one missing host"),
-    ({"strategy": "in_place", "max_unavailable": "0%"}, "max_unavailable: must allow at least one missing host"),
+    ({"max_creating": 0}, "max_creating: must allow at least one host"),
+    ({"finish_by": "06:00", "finish_within": "PT24H"}, "finish_by: only one of finish_by and finish_within"),
     ({"surge": 0}, "surge: must allow at least one extra host with strategy surge"),
     ({"surge": "0%"}, "surge: must allow at least one extra host"),
     ({"max_wave": 0}, "max_wave: must allow at least one host"),
@@ -435,6 +435,7 @@ def test_values_that_could_never_work_together_are_refused(changes: dict[str, An
     [
         {"surge": 0, "strategy": "in_place"},
         {"max_unavailable": 0},
+        {"max_unavailable": 0, "strategy": "in_place"},  # at least one is missing in place, whatever it says
         {"drain": {"grace": "PT4M"}},  # the default reminders and disconnected_grace do not fit, and do no harm
         {"drain": {"grace": "PT30M", "reminders": ["PT30M"]}},
         {"drain": {"disconnected_grace": "PT0S"}, "canary": {"bake": "PT0S"}, "health": {"settle": "PT0S"}},
