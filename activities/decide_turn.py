@@ -16,16 +16,14 @@ from msgspec import Struct, structs
 from activities.answers import Payload, as_json, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
-from rollout.model import RolloutState, Stage
+from rollout.model import RolloutState
 from rollout.policy import PoolPolicy
-from rollout.pool import decide, decide_unreadable
+from rollout.pool import decide, decide_unreadable, to_look_into
 from rollout.steps import Decision
 
 bp = df.Blueprint()
 
 _story = logging.getLogger("goldroll.story")
-
-_STAGES_TO_LOOK_INTO = (Stage.PROVISIONING, Stage.JOINING)
 
 
 class TurnOrder(Struct, frozen=True):
@@ -52,9 +50,8 @@ def decide_turn(turn: Payload) -> Payload:
 
 def _decide(order: TurnOrder) -> Decision:
     state, policy, now = order.state, order.policy, order.now
-    in_hand = [name for name, host in state.in_hand.items() if host.stage in _STAGES_TO_LOOK_INTO]
     try:
-        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, in_hand, now)
+        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, to_look_into(state, now), now)
         return decide(state, snapshot, policy, now)
     except StepFailed as failed:
         return decide_unreadable(state, failed.error, now)

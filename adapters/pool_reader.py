@@ -27,6 +27,10 @@ from rollout.model import (
 )
 from rollout.policy import PoolPolicy, SessionHostTemplate
 
+_NOBODY = SessionHost(name="")
+_MADE = ("Succeeded", "Failed")
+"""Provisioning states of a VM of which the instance view tells more than the list."""
+
 _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
 
@@ -52,8 +56,9 @@ def observe(
             host = vm_half(vm, power.get(vm_id, ""))
             hosts.setdefault(host.name, host)
     for name in in_hand:
-        if name in hosts and hosts[name].vm_id and not hosts[name].registration:
-            hosts[name] = _looked_into(hosts[name])
+        host = hosts.get(name, _NOBODY)
+        if host.vm_id and not host.registration and host.provisioning in _MADE:
+            hosts[name] = _looked_into(host)
     return PoolSnapshot(
         pool=structs.replace(pool, id=pool_id),
         observed_at=now,

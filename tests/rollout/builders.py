@@ -184,6 +184,6 @@ def a_rolling_state(pool: PoolSnapshot, in_hand: dict[str, HostProgress] | None 
 def a_drain(
     *, since: datetime = MORNING, told: dict[str, datetime] | None = None, notices: int = 1, **fields: Any
 ) -> HostProgress:
-    """A host being drained; `told` maps the sessions that know of it to their deadlines."""
+    """A host whose people are asked to leave; `told` maps the sessions that know of it to their deadlines."""
     sessions = {id: SessionProgress(deadline=deadline, notices=notices) for id, deadline in (told or {}).items()}
-    return structs.replace(HostProgress(stage=Stage.DRAINING, since=since, sessions=sessions), **fields)
+    return structs.replace(HostProgress(stage=Stage.DRAINING, since=since, asked=True, sessions=sessions), **fields)
