@@ -40,10 +40,6 @@ between them."""
 GIVE_BACK_UP_TO = 0.8
 """Share of the reserve up to which they are given back: between the limit and what a new drain needs."""
 
-KEEP_WHEN_MOVING = 0.75
-"""Share of the reserve that stays free when people who are asked to leave have found another place. The rest of the
-reserve is what it is there for, and what they leave behind becomes new hosts."""
-
 FORECAST_SAFETY = 1.2
 """So many times the sign-ins that are expected while a new host is made are kept free."""
 
@@ -156,8 +152,17 @@ def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
 
 
 def may_move(slots: Slots, people: int) -> bool:
-    """So many people may be asked to sign in elsewhere: there is room for them, and most of the reserve stays free."""
-    return slots.free - people >= slots.reserve * KEEP_WHEN_MOVING
+    """So many people may be asked to sign in elsewhere: when they have, no host needs to be given back."""
+    return slots.free - people >= slots.reserve * GIVE_BACK_BELOW
+
+
+def room_to_move(slots: Slots, people: int) -> Slots:
+    """The slots with a reserve that also leaves room for so many people who are to be asked next.
+
+    Were hosts drained down to the reserve itself, those on the first of them could not be asked to leave, and if
+    nobody left by themselves the rollout would stand still for ever.
+    """
+    return structs.replace(slots, reserve=max(slots.reserve, math.ceil(slots.reserve * GIVE_BACK_BELOW) + people))
 
 
 def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:

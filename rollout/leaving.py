@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -73,8 +73,10 @@ def replace_empty_hosts(turn: Turn) -> None:
     As many as the pool can spare. Of the zones, the one that has most hosts beyond its share gives first.
     """
     limit = min(turn.removable, _hands_free(turn), STARTS_PER_TURN)
+    if limit <= 0:
+        return
     empty = [host for host in _drained(turn) if host.load == 0 or host.is_powered_off]
-    gone = _by_crowded_zone(turn, [host for host in empty if fits_the_window(turn, host)])[: max(0, limit)]
+    gone = _by_crowded_zone(turn, [host for host in empty if fits_the_window(turn, host)], limit)
     for host in gone:
         # Removed in the next turn: a host that is gone and in nobody's hands would be one that somebody else removed.
         _take_in_hand(turn, host)
@@ -88,10 +90,9 @@ def replace_empty_hosts(turn: Turn) -> None:
 
 def end_what_was_left_behind(turn: Turn) -> None:
     """Begin to empty drained hosts on which nobody is at work: their disconnected sessions have their own grace."""
-    ready = drain_order(_drained(turn))
-    left = [host for host in ready if host.load and not host.at_work and not host.is_powered_off]
+    left = [host for host in _drained(turn) if host.load and not host.at_work and not host.is_powered_off]
     limit = max(0, min(_hands_free(turn), STARTS_PER_TURN))
-    for host in [host for host in left if fits_the_window(turn, host)][:limit]:
+    for host in [host for host in drain_order(left) if fits_the_window(turn, host)][:limit]:
         _start_draining(turn, host, asked=False)
 
 
@@ -107,6 +108,8 @@ def ask_people_to_leave(turn: Turn) -> None:
     if start is not None and start > turn.now:
         turn.wake(start)
         return
+    if turn.blocked is not None and turn.removable <= _emptied_or_asked(turn):
+        return  # as long as no new host can be made, those who left would have left for nothing
     waiting = [h for h in _drained(turn) if h.at_work and not h.is_powered_off]
     waiting += [turn.hosts[n] for n, p in turn.in_stage([Stage.DRAINING]).items() if not p.asked and n in turn.hosts]
     candidates = [host for host in drain_order(waiting) if host.at_work and fits_the_window(turn, host)]
@@ -189,6 +192,12 @@ def _choose_to_ask(turn: Turn, candidates: list[SessionHost]) -> list[SessionHos
     return chosen
 
 
+def _emptied_or_asked(turn: Turn) -> int:
+    """Hosts that are empty, or will be when their people have left, and that wait for their removal."""
+    asked = sum(progress.asked for progress in turn.in_stage([Stage.DRAINING]).values())
+    return asked + sum(not host.load for host in turn.steered)
+
+
 def _slots_on_their_way(turn: Turn) -> int:
     """Session slots of new hosts that will be in service before the people who are asked now are signed out."""
     if turn.policy.expected_provisioning > turn.policy.drain.grace:
@@ -214,16 +223,20 @@ def _would_land_on_current(turn: Turn, moving: int, on_their_way: int) -> bool:
     return count > 0 and load / count <= min(host.load for host in accepting)
 
 
-def _by_crowded_zone(turn: Turn, hosts: list[SessionHost]) -> list[SessionHost]:
-    """The hosts in the order of removing them: from the zone with most hosts beyond its share, then by cost."""
+def _by_crowded_zone(turn: Turn, hosts: list[SessionHost], limit: int) -> list[SessionHost]:
+    """At most `limit` of the hosts to remove: from the zone with most hosts beyond its share, then by cost."""
     there = Counter(host.zone for host in [*turn.settled, *_hosts_of(turn, turn.in_hand)])
-    left, ordered = drain_order(hosts), []
-    while left:
-        host = max(left, key=lambda host: there[host.zone] - turn.zones.get(host.zone, 0))  # the first of equals
-        left.remove(host)
-        ordered.append(host)
-        there[host.zone] -= 1
-    return ordered
+    waiting: dict[str, deque[SessionHost]] = {}
+    for host in drain_order(hosts):
+        waiting.setdefault(host.zone, deque()).append(host)
+    chosen: list[SessionHost] = []
+    while waiting and len(chosen) < limit:
+        zone = max(waiting, key=lambda zone: there[zone] - turn.zones.get(zone, 0))  # the first of equals
+        chosen.append(waiting[zone].popleft())
+        there[zone] -= 1
+        if not waiting[zone]:
+            del waiting[zone]
+    return chosen
 
 
 def _hosts_of(turn: Turn, names: Iterable[str]) -> list[SessionHost]:
@@ -298,6 +311,9 @@ def _empty(turn: Turn, name: str, progress: HostProgress, host: SessionHost | No
 
 def _ask_or_end(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
     """Ask people to leave where it is time to, and end sessions whose time is over."""
+    if not progress.asked and host.at_work and not progress.stays_drained:
+        turn.drop(name)  # somebody is back at work on it: it is steered again until people may be asked
+        return
     if progress.attempts and not turn.is_due(progress):
         return
     plan = plan_drain(
@@ -305,7 +321,7 @@ def _ask_or_end(turn: Turn, name: str, progress: HostProgress, host: SessionHost
         progress,
         turn.policy,
         turn.now,
-        may_sign_out=_may_sign_out(turn, host, progress),
+        may_sign_out=_is_anybody_overdue(turn, progress) and _may_sign_out(turn, host, progress),
         signed_out=turn.signed_out_before | turn.signed_out_now,
     )
     turn.put(name, structs.replace(progress, sessions=plan.sessions))
@@ -316,6 +332,11 @@ def _ask_or_end(turn: Turn, name: str, progress: HostProgress, host: SessionHost
         skip(turn, name, "DoesNotBecomeEmpty", plan.hopeless)
     else:
         _carry_out(turn, host, plan)
+
+
+def _is_anybody_overdue(turn: Turn, progress: HostProgress) -> bool:
+    """Somebody's deadline has come: only then it matters whether there is room, which takes a look at every host."""
+    return any(told.deadline <= turn.now for told in progress.sessions.values())
 
 
 def _may_sign_out(turn: Turn, host: SessionHost, progress: HostProgress) -> bool:

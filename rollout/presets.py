@@ -33,7 +33,13 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
         "fast": Preset(
             "An urgent version: nothing waits, people are asked to leave as soon as there is room.",
-            {"canary": {"bake": "PT10M"}, "surge": "10%", "max_unavailable": "10%", "drain": {"grace": "PT1H"}},
+            {
+                "canary": {"bake": "PT10M"},
+                "surge": "10%",
+                "max_unavailable": "10%",
+                "max_wave": "50%",
+                "drain": {"grace": "PT1H"},
+            },
         ),
         "in_place_minimal": Preset(
             "No extra VM, and no more than one host missing at a time.",

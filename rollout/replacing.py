@@ -56,6 +56,7 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
         count = min(count, _probes(turn, turn.blocked))
     if count <= 0:
         return []
+    models = _models(turn)
     prefix, in_use = turn.policy.session_host.name_prefix, [*turn.names_in_use, *turn.hosts, *turn.in_hand]
     try:
         names, turn.last_number = next_names(prefix, in_use, turn.last_number, count)
@@ -63,7 +64,7 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
         turn.blocked = block(turn.blocked, "NamesExhausted", str(exhausted), turn.now)
         return []
     for name in names:
-        _provision_one(turn, name, _next_vacancy(turn, for_canary=for_canary), for_canary=for_canary)
+        _provision_one(turn, name, _next_vacancy(turn, models, for_canary=for_canary), for_canary=for_canary)
     return list(names)
 
 
@@ -406,14 +407,18 @@ def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
 # ------------------------------------------------------------------------------------------------- what to take over
 
 
-def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
+def _models(turn: Turn) -> list[SessionHost]:
+    """The outdated hosts that new ones are modelled on, in the order in which they go."""
+    in_hand = [turn.hosts[name] for name in turn.in_stage([Stage.STEERING, Stage.GIVING_BACK]) if name in turn.hosts]
+    to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
+    return drain_order([*turn.outdated, *to_go])
+
+
+def _next_vacancy(turn: Turn, models: list[SessionHost], *, for_canary: bool) -> Vacancy:
     """What the next new host takes over: a host that is owed first, else the outdated host that is to go next."""
     if turn.owed:
         return turn.owed.pop(0)
     followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
-    in_hand = [turn.hosts[name] for name in turn.in_stage([Stage.STEERING, Stage.GIVING_BACK]) if name in turn.hosts]
-    to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
-    models = drain_order([*turn.outdated, *to_go])
     special = [host for host in models if is_special(turn, host)]
     ordinary = [host for host in models if not is_special(turn, host)]
     # Each particular host is followed by exactly one, so these come first. But a canary should run and accept people to

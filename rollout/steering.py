@@ -10,7 +10,14 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from rollout.capacity import Slots, after_draining, choose_to_drain, give_back_order, would_accept_sign_ins
+from rollout.capacity import (
+    Slots,
+    after_draining,
+    choose_to_drain,
+    give_back_order,
+    room_to_move,
+    would_accept_sign_ins,
+)
 from rollout.drain import withdrawn_notice
 from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.outcomes import MAX_ATTEMPTS
@@ -23,10 +30,12 @@ STARTS_PER_TURN = 50
 
 def steer(turn: Turn, candidates: list[SessionHost]) -> None:
     """Put those of the candidates that are not in drain mode into it, emptiest first, while the reserve stays free."""
-    if turn.in_stage([Stage.GIVING_BACK]):
-        return  # what has just been given back shall help first
+    if any(host.attempts == 0 for host in turn.in_stage([Stage.GIVING_BACK]).values()):
+        return  # what has just been given back shall help first; one that cannot be given back holds nothing up
     accepting = [host for host in candidates if host.allows_new_sessions]
     slots = turn.slots()
+    if waiting := [host.at_work for host in turn.steered if host.at_work]:
+        slots = room_to_move(slots, min(waiting))
     chosen, _, refused = choose_to_drain(accepting, slots, turn.pool, limit=STARTS_PER_TURN)
     for host in chosen:
         turn.put(host.name, HostProgress(stage=Stage.STEERING, since=turn.now))
@@ -74,8 +83,9 @@ def give_back_while_short(turn: Turn) -> None:
     quiet = [name for name, progress in draining.items() if not progress.asked and not progress.stays_drained]
     not_asked = [*turn.steered, *(turn.hosts[name] for name in quiet if name in turn.hosts)]
     last = [turn.hosts[name] for name in asked if name in turn.hosts]
+    given_back = 0
     for host in [*give_back_order(not_asked), *give_back_order(last)]:
-        if not slots.are_short_of_enough:
+        if not slots.are_short_of_enough or given_back == STARTS_PER_TURN:
             return
         gained = turn.pool.max_session_limit - host.load
         if not would_accept_sign_ins(host) or gained <= 0 or (host.load == 0 and host.name in asked):
@@ -84,6 +94,7 @@ def give_back_while_short(turn: Turn) -> None:
             return  # the last host was drained although none remains: see may_drain
         why = f"free session slots are down to {slots.free}, the reserve is {slots.reserve}"
         give_back(turn, host.name, why)
+        given_back += 1
         slots = structs.replace(
             slots, free=slots.free + gained, accepting=slots.accepting + 1, at_work=slots.at_work - host.at_work
         )

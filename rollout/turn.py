@@ -284,7 +284,7 @@ class Turn:
 
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
-        if name not in self.in_hand:
+        if name not in self.in_hand and name in self.hosts:
             self._views = None
         self.in_hand[name] = progress
 
@@ -298,7 +298,8 @@ class Turn:
 
     def drop(self, name: str) -> HostProgress:
         """The host is no longer in hand: it is in service, given back, or gone."""
-        self._views = None
+        if name in self.hosts:
+            self._views = None
         return self.in_hand.pop(name)
 
     def skip(self, name: str, code: str) -> None:

@@ -174,9 +174,9 @@ def test_the_last_host_that_accepts_sign_ins_may_be_drained_only_when_nobody_is_
     assert not may_drain(slots(10, 0, accepting=1, at_work=1), a_host(), POOL)
 
 
-def test_people_may_be_asked_to_go_elsewhere_while_most_of_the_reserve_stays_free() -> None:
-    assert may_move(slots(20, 12), 11)
-    assert not may_move(slots(20, 12), 12)
+def test_people_may_be_asked_to_go_elsewhere_while_no_host_must_be_given_back_for_it() -> None:
+    assert may_move(slots(20, 10), 14)
+    assert not may_move(slots(20, 10), 15)
 
 
 @pytest.mark.parametrize("host", [a_host(powered_off=True), a_host(drained=True), a_host(status="Unavailable")])

@@ -492,7 +492,7 @@ def test_a_preset_is_weaker_than_any_key_of_the_file_and_stronger_than_the_defau
     assert pool.surge == 3  # the pool's own key
     assert pool.drain.grace == timedelta(hours=2)  # a key of the defaults
     assert (pool.max_unavailable, pool.canary.bake) == ("10%", timedelta(minutes=10))  # the preset's
-    assert (pool.drain.on_timeout, pool.max_wave, pool.canary.hosts) == ("wait", "25%", 1)
+    assert (pool.drain.on_timeout, pool.max_wave, pool.canary.hosts) == ("wait", "50%", 1)
     assert pool.preset == "fast"
 
 

@@ -23,6 +23,7 @@ from tests.rollout.builders import (
     a_rolling_state,
     a_window,
     hosts_named,
+    steered_hosts,
 )
 from tests.rollout.world import World
 
@@ -52,11 +53,6 @@ def emptied_now(
 def leaving(world: World) -> list[str]:
     """Outdated hosts in hand whose people are asked to leave."""
     return [name for name, host in world.state.in_hand.items() if host.asked and host.sessions]
-
-
-def steered_hosts(count: int, *, first: int = 1, sessions: int = 0, **fields: Any) -> list[SessionHost]:
-    """Outdated hosts that the rollout keeps people off."""
-    return [a_draining_host(f"avd-{n:03}", sessions=sessions, **fields) for n in range(first, first + count)]
 
 
 # ------------------------------------------------------------------------------------------------------------ how many
