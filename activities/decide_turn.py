@@ -16,10 +16,10 @@ from msgspec import Struct, structs
 from activities.answers import Payload, as_json, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
-from rollout.model import RolloutState, Stage
+from rollout.model import PoolSnapshot, RolloutState, Stage
 from rollout.policy import PoolPolicy
 from rollout.pool import decide, decide_unreadable
-from rollout.steps import Decision
+from rollout.steps import Decision, StartDraining
 
 bp = df.Blueprint()
 
@@ -55,8 +55,18 @@ def _decide(order: TurnOrder) -> Decision:
     in_hand = [name for name, host in state.in_hand.items() if host.stage in _STAGES_TO_LOOK_INTO]
     try:
         snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, in_hand, now)
-        return decide(state, snapshot, policy, now)
+        return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot)
     except StepFailed as failed:
         return decide_unreadable(state, failed.error, now)
     except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained
         return decide_unreadable(state, unexpected(error), now)
+
+
+def _with_what_was_seen(decision: Decision, snapshot: PoolSnapshot) -> Decision:
+    """Say of each host to be drained whether it carries the rollout's tag, so that nobody needs to read it again."""
+    held = {host.name for host in snapshot.hosts if host.is_held_by(decision.state.rollout_id)}
+    steps = tuple(
+        structs.replace(step, held=True) if isinstance(step, StartDraining) and step.host in held else step
+        for step in decision.steps
+    )
+    return structs.replace(decision, steps=steps)

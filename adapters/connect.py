@@ -6,6 +6,7 @@ Everything else asks `connection()`. Tests and the demo put another one in its p
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapters.settings import Cloud, is_plain_loopback, read_settings
@@ -44,6 +45,22 @@ CLOUDS: dict[Cloud, CloudEndpoints] = {
 }
 
 
+class KeptSecret:
+    """A secret that was read from Azure and when; it does not show itself in any text."""
+
+    def __init__(self, value: str, read_at: datetime) -> None:
+        self.value = value
+        self.read_at = read_at
+
+
+class KeptPower(NamedTuple):
+    """The power states of a subscription's VMs, when they were listed, and which pools have made use of them."""
+
+    states: dict[str, str]
+    read_at: datetime
+    served: set[str]
+
+
 class Connection:
     """A Resource Manager endpoint with what is needed to talk to it; hands out one client for each subscription.
 
@@ -69,6 +86,9 @@ class Connection:
         self._scope = scope
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
+        self.refuses_large_pages = False
+        self.kept_tokens: dict[str, KeptSecret] = {}
+        self.kept_power: dict[str, KeptPower] = {}
 
     def compute(self, subscription: str) -> ComputeManagementClient:
         """Virtual machines and galleries of a subscription."""
