@@ -17,6 +17,7 @@ from activities.answers import Payload, as_json, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
 from rollout.model import PoolSnapshot, RolloutState, Stage
+from rollout.orders import MOST_STEPS, within
 from rollout.policy import PoolPolicy
 from rollout.pool import decide, decide_unreadable
 from rollout.steps import Decision, StartDraining
@@ -41,10 +42,11 @@ def decide_turn(turn: Payload) -> Payload:
     """Observe the pool and decide.
 
     In: `{"state": RolloutState, "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its story told to
-    the log and left out. A pool that cannot be read gives a decision to try again, or to end when it is gone.
+    the log and left out, its steps no more than a turn carries out. A pool that cannot be read gives a decision to try
+    again, or to end when it is gone.
     """
     order = msgspec.convert(turn, TurnOrder)
-    decision = _decide(order)
+    decision = within(_decide(order), MOST_STEPS, order.now)
     for sentence in decision.story:
         _story.info("%s: %s", order.policy.name, sentence)
     return {"decision": as_json(structs.replace(decision, story=()))}

@@ -37,8 +37,8 @@ REPORTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "Up
 """Statuses of a host that AVD hears from and sends people to."""
 
 FEW_VMS = 4
-"""So many VMs are asked one by one how they are powered; more by the list of all VMs of the subscription. Compute allows
-27 times as many reads of one VM as lists, and that list has a page for every 200 VMs of all pools."""
+"""So many VMs are asked one by one how they are powered; more by the list of all VMs of the subscription, which has a
+page for every 200 of them. Compute allows 27 times as many reads of one VM as of lists."""
 
 _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
@@ -49,8 +49,9 @@ def observe(
     """The pool as Azure shows it at `now`.
 
     `in_hand` names the hosts that are being created: of those the instance view is read, for the code of a failed
-    creation and the state of their extensions, unless the list says that Azure is at work on them. A host that cannot be read is shown with empty fields, which nobody
-    takes for healthy. Raises StepFailed when a list cannot be read, ResourceNotFound when the pool is gone.
+    creation and the state of their extensions, unless the list says that Azure is at work on them. A host that cannot
+    be read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot be read,
+    ResourceNotFound when the pool is gone.
     """
     pool = session_hosts.read_pool(pool_id)
     registered = session_hosts.list_hosts(pool_id)

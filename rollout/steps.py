@@ -131,6 +131,10 @@ Step = (
 )
 
 
+DEFERRED = "Deferred"
+"""Code of a step that was not tried, for want of room in a turn or of calls that Azure takes: no failed attempt."""
+
+
 class StepError(Struct, frozen=True, omit_defaults=True):
     """Why a step did not succeed. `retry_after` is in seconds, as the service asked for; 0 when it said nothing."""
 
