@@ -6,9 +6,12 @@ Everything else asks `connection()`. Tests and the demo put another one in its p
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from adapters.call_budget import CallBudget
 from adapters.settings import Cloud, is_plain_loopback, read_settings
 
 if TYPE_CHECKING:
@@ -65,9 +68,10 @@ class Connection:
     """A Resource Manager endpoint with what is needed to talk to it; hands out one client for each subscription.
 
     `credential` None sends no credential at all, which only unencrypted loopback endpoints are meant for. `transport`
-    None means HTTPS over the network. Clients never retry, never follow a redirect and never register a resource
-    provider by themselves: those would sleep inside an activity, and the rollout's next turn does it better. There is
-    no logging policy either, as requests carry registration tokens and passwords.
+    None means HTTPS over the network. `clock` tells seconds, for the call budget. Clients never retry, never follow a
+    redirect and never register a resource provider by themselves: those would sleep inside an activity, and the
+    rollout's next turn does it better. There is no logging policy either, as requests carry registration tokens and
+    passwords.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Connection:
         transport: HttpTransport[Any, Any] | None = None,
         *,
         scope: str = CLOUDS["AzureCloud"].scope,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if credential is not None and not endpoint.startswith("https://"):
             raise ValueError(f"a credential is sent over https only, not to {endpoint}")
@@ -84,6 +89,7 @@ class Connection:
         self._credential = credential
         self._transport = transport
         self._scope = scope
+        self._budget = CallBudget(clock)
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
         self.refuses_large_pages = False
@@ -139,9 +145,26 @@ class Connection:
             ProxyPolicy(),
             ContentDecodePolicy(),
         ]
+        policies.append(_budget_policy(self._budget))
         if self._credential is not None:
             policies.append(ARMChallengeAuthenticationPolicy(self._credential, self._scope))
         return {"policies": policies, "transport": self._transport}
+
+
+def _budget_policy(budget: CallBudget) -> Any:
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class BudgetPolicy(SansIOHTTPPolicy[Any, Any]):
+        """Keeps the call budget. An answer 429 says itself how long to wait, so it is no news for the budget."""
+
+        def on_request(self, request: Any) -> None:
+            budget.spend(request.http_request.method, request.http_request.url)
+
+        def on_response(self, request: Any, response: Any) -> None:
+            if response.http_response.status_code != 429:
+                budget.learn(request.http_request.url, response.http_response.headers)
+
+    return BudgetPolicy()
 
 
 def connection() -> Connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -32,6 +32,9 @@ from rollout.steps import (
 
 MOST_STEPS = 100
 """Steps that a turn carries out at most: each takes up to four events of the orchestration's history."""
+
+AT_ONCE = timedelta(seconds=1)
+"""When the turn after one that could not do everything comes: at once, but later all the same."""
 
 LEAVING = frozenset({Stage.DRAINING, Stage.REMOVING})
 
@@ -88,7 +91,7 @@ def within(decision: Decision, most: int, now: datetime) -> Decision:
     ordered = sorted(decision.steps, key=lambda step: _urgency(step, in_hand.get(step.host)))
     later = StepError(DEFERRED, "too many steps for one turn")
     state = record(decision.state, [StepOutcome(step, later) for step in ordered[most:]], now)
-    wake_at = None if decision.done else now
+    wake_at = None if decision.done else now + AT_ONCE
     return structs.replace(decision, state=state, steps=tuple(ordered[:most]), wake_at=wake_at)
 
 

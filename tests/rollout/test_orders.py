@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from rollout.model import HostProgress, HostShape, Stage
-from rollout.orders import _URGENCY, Answer, Order, activity_of, order, outcomes, within
+from rollout.orders import _URGENCY, AT_ONCE, Answer, Order, activity_of, order, outcomes, within
 from rollout.policy import minutes
 from rollout.steps import (
     Decision,
@@ -129,7 +129,7 @@ def test_what_people_gain_from_comes_before_what_takes_hosts_from_them() -> None
     first = within(decided(steps, Stage.DRAINING), 4, MORNING)
 
     assert [type(step) for step in first.steps] == [StopDraining, StopDraining, StopDraining, RemoveHost]
-    assert first.wake_at == MORNING
+    assert first.wake_at == MORNING + AT_ONCE
 
 
 def test_keeping_people_off_an_unproven_host_does_not_wait() -> None:
