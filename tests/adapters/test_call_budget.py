@@ -72,10 +72,10 @@ def test_a_bucket_that_is_short_leaves_the_others_alone(throttled: SimulatedOffi
 def test_lists_of_vms_stop_before_compute_refuses_one(throttled: SimulatedOffice) -> None:
     group = f"/subscriptions/{throttled.office.subscription}/resourceGroups/{throttled.office.group}"
 
-    def list_and_wait() -> None:
-        virtual_machines.list_in_group(group)
+    def list_and_wait() -> int:
         # Resource Manager gives back twenty-five reads a second, Compute five lists.
         throttled.wait(seconds=0.05)
+        return len(virtual_machines.list_in_group(group))
 
     for _ in range(1000):
         list_and_wait()

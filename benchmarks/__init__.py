@@ -1,0 +1,1 @@
+"""Measures the scheduler and the app: against peers, against bounds, and as pools grow."""
