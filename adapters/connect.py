@@ -109,12 +109,12 @@ class Connection:
         return self._client("avd", subscription, DesktopVirtualizationMgmtClient)  # type: ignore[no-any-return]
 
     def arm(self) -> ARMPipelineClient[Any, Any]:
-        """Bare calls to the Resource Manager, for bodies that a client library would refuse to read."""
+        """Bare calls to the Resource Manager, for bodies that a client library would refuse to read, or read slowly."""
         from azure.mgmt.core import ARMPipelineClient
 
         with self._lock:
             if ("arm", "") not in self._clients:
-                self._clients["arm", ""] = ARMPipelineClient(self._endpoint, **self._pipeline())
+                self._clients["arm", ""] = ARMPipelineClient(self._endpoint, **self._pipeline(decoded=False))
             return self._clients["arm", ""]  # type: ignore[no-any-return]
 
     def _client(self, kind: str, subscription: str, library: Any) -> Any:
@@ -125,7 +125,7 @@ class Connection:
                 )
             return self._clients[kind, subscription]
 
-    def _pipeline(self) -> dict[str, Any]:
+    def _pipeline(self, *, decoded: bool = True) -> dict[str, Any]:
         from azure.core.pipeline.policies import (
             ContentDecodePolicy,
             HeadersPolicy,
@@ -143,8 +143,9 @@ class Connection:
             HeadersPolicy(),
             UserAgentPolicy("goldroll"),
             ProxyPolicy(),
-            ContentDecodePolicy(),
         ]
+        if decoded:
+            policies.append(ContentDecodePolicy())
         policies.append(_budget_policy(self._budget))
         if self._credential is not None:
             policies.append(ARMChallengeAuthenticationPolicy(self._credential, self._scope))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from adapters.connect import connection
 from adapters.errors import StepFailed, translated
 from adapters.wire import Json, items, text
@@ -64,6 +66,6 @@ def _send(url: str, query: dict[str, str] | None) -> Any:
     if response.status_code != 200:
         raise HttpResponseError(response=response)
     try:
-        return response.json()
-    except ValueError as error:
+        return msgspec.json.decode(response.content)
+    except msgspec.DecodeError as error:
         raise DecodeError("the answer is not JSON", response=response) from error
