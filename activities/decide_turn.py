@@ -26,8 +26,6 @@ bp = df.Blueprint()
 
 _story = logging.getLogger("goldroll.story")
 
-_STAGES_TO_LOOK_INTO = (Stage.PROVISIONING, Stage.JOINING)
-
 
 class TurnOrder(Struct, frozen=True):
     """What a turn starts from."""
@@ -54,9 +52,11 @@ def decide_turn(turn: Payload) -> Payload:
 
 def _decide(order: TurnOrder) -> Decision:
     state, policy, now = order.state, order.policy, order.now
-    in_hand = [name for name, host in state.in_hand.items() if host.stage in _STAGES_TO_LOOK_INTO]
+    asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
+    joining = [name for name, host in state.in_hand.items() if host.stage is Stage.JOINING]
+    new = asked_for + joining
     try:
-        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, in_hand, now)
+        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, new, now, untouched=asked_for)
         return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot)
     except StepFailed as failed:
         return decide_unreadable(state, failed.error, now)

@@ -6,7 +6,7 @@ agent reports from the VM, sessions only when some host counts one, and a new VM
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,13 +44,21 @@ _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
 
 def observe(
-    pool_id: str, target: str, policy: PoolPolicy, rollout_id: str, in_hand: Iterable[str], now: datetime
+    pool_id: str,
+    target: str,
+    policy: PoolPolicy,
+    rollout_id: str,
+    in_hand: Iterable[str],
+    now: datetime,
+    *,
+    untouched: Collection[str] = (),
 ) -> PoolSnapshot:
     """The pool as Azure shows it at `now`.
 
     `in_hand` names the hosts that are being created: of those the instance view is read, for the code of a failed
-    creation and the state of their extensions, unless the list says that Azure is at work on them. A host that cannot
-    be read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot be read,
+    creation and the state of their extensions, unless the list says that Azure is at work on them. The `untouched` ones
+    among them have been asked for and nothing more: once made, they have no extension of ours. A host that cannot be
+    read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot be read,
     ResourceNotFound when the pool is gone.
     """
     pool = session_hosts.read_pool(pool_id)
@@ -66,7 +74,8 @@ def observe(
             host = vm_half(vm, "")
             hosts.setdefault(host.name, host)
     new = {name for name in in_hand if name in hosts and hosts[name].vm_id and not hosts[name].registration}
-    hosts |= {name: _looked_into(hosts[name]) for name in sorted(new)}
+    made = {name for name in untouched if name in new and hosts[name].provisioning == "Succeeded"}
+    hosts |= {name: _looked_into(hosts[name]) for name in sorted(new - made)}
     hosts |= _with_power({name: host for name, host in hosts.items() if name not in new}, pool_id, now)
     return PoolSnapshot(
         pool=structs.replace(pool, id=pool_id),

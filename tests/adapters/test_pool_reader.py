@@ -171,6 +171,28 @@ def test_a_new_vm_that_azure_is_at_work_on_is_not_looked_into(office: SimulatedO
     assert office.host("avd-004", "avd-004").extensions == {JOIN_EXTENSION: "Succeeded"}
 
 
+@pytest.mark.parametrize(("goes_well", "looks"), [(True, 0), (False, 1)])
+def test_a_vm_that_was_only_asked_for_is_looked_into_when_it_failed(
+    office: SimulatedOffice, goes_well: bool, looks: int
+) -> None:
+    if not goes_well:
+        office.faults.fail_next("*", "avd-004", Site.ALLOCATION_FAILED)
+    provisioning(office, "avd-004")
+    office.wait(minutes=15)
+
+    pool_reader.observe(
+        office.pool_id,
+        office.office.version_id("2.0.0"),
+        office.policy(),
+        ROLLOUT,
+        ["avd-004"],
+        office.clock(),
+        untouched=["avd-004"],
+    )
+
+    assert office.arm.calls["virtualMachines.get"] == looks
+
+
 def test_a_vm_that_azure_had_no_room_for_says_why(office: SimulatedOffice) -> None:
     office.faults.fail_next("*", "avd-004", Site.ALLOCATION_FAILED)
     provisioning(office, "avd-004")
