@@ -16,10 +16,11 @@ from msgspec import Struct, structs
 from activities.answers import Payload, as_json, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
-from rollout.model import RolloutState
+from rollout.model import PoolSnapshot, RolloutState, Stage
+from rollout.orders import MOST_STEPS, within
 from rollout.policy import PoolPolicy
 from rollout.pool import decide, decide_unreadable, to_look_into
-from rollout.steps import Decision
+from rollout.steps import Decision, StartDraining
 
 bp = df.Blueprint()
 
@@ -39,10 +40,11 @@ def decide_turn(turn: Payload) -> Payload:
     """Observe the pool and decide.
 
     In: `{"state": RolloutState, "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its story told to
-    the log and left out. A pool that cannot be read gives a decision to try again, or to end when it is gone.
+    the log and left out, its steps no more than a turn carries out. A pool that cannot be read gives a decision to try
+    again, or to end when it is gone.
     """
     order = msgspec.convert(turn, TurnOrder)
-    decision = _decide(order)
+    decision = within(_decide(order), MOST_STEPS, order.now)
     for sentence in decision.story:
         _story.info("%s: %s", order.policy.name, sentence)
     return {"decision": as_json(structs.replace(decision, story=()))}
@@ -50,10 +52,22 @@ def decide_turn(turn: Payload) -> Payload:
 
 def _decide(order: TurnOrder) -> Decision:
     state, policy, now = order.state, order.policy, order.now
+    asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
+    new = to_look_into(state, now)
     try:
-        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, to_look_into(state, now), now)
-        return decide(state, snapshot, policy, now)
+        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, new, now, untouched=asked_for)
+        return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot)
     except StepFailed as failed:
         return decide_unreadable(state, failed.error, now)
     except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained
         return decide_unreadable(state, unexpected(error), now)
+
+
+def _with_what_was_seen(decision: Decision, snapshot: PoolSnapshot) -> Decision:
+    """Say of each host to be drained whether it carries the rollout's tag, so that nobody needs to read it again."""
+    held = {host.name for host in snapshot.hosts if host.is_held_by(decision.state.rollout_id)}
+    steps = tuple(
+        structs.replace(step, held=True) if isinstance(step, StartDraining) and step.host in held else step
+        for step in decision.steps
+    )
+    return structs.replace(decision, steps=steps)

@@ -16,8 +16,10 @@ bp = df.Blueprint()
 
 @bp.activity_trigger(input_name="order")
 def install_agent(order: Payload) -> Payload:
-    """Start installing the agent with a registration token; an installation under way or done is left as it is.
+    """Start installing the agent with a registration token.
 
+    Whether it is installed was read when this was decided. Installing it twice is the same PUT twice: Azure refuses the
+    second one while the first is under way, and the installer leaves a host alone that has registered.
     The token goes from Azure to Azure through this function's memory and nowhere else.
     In: an Order of InstallAgent. Out: `{"ok": true}` or `{"error": StepError}`.
     """
@@ -25,7 +27,6 @@ def install_agent(order: Payload) -> Payload:
 
 
 def _install(step: InstallAgent, order: Order) -> None:
-    if virtual_machines.extension_state(step.vm_id, AGENT_EXTENSION) in ("", "Failed"):
-        token = session_hosts.registration_token(order.pool_id, order.now)
-        properties = agent_properties(resource_ids.last(order.pool_id), order.new_host, token)
-        virtual_machines.install_extension(step.vm_id, AGENT_EXTENSION, step.location, properties, token)
+    token = session_hosts.registration_token(order.pool_id, order.now)
+    properties = agent_properties(resource_ids.last(order.pool_id), order.new_host, token)
+    virtual_machines.install_extension(step.vm_id, AGENT_EXTENSION, step.location, properties, token)

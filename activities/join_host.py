@@ -16,7 +16,10 @@ bp = df.Blueprint()
 
 @bp.activity_trigger(input_name="order")
 def join_host(order: Payload) -> Payload:
-    """Start joining a VM to Entra ID or Active Directory; one that is joining or has joined is left as it is.
+    """Start joining a VM to Entra ID or Active Directory.
+
+    Whether it has joined was read when this was decided. Joining twice is the same PUT twice: Azure refuses the second
+    one while the first is under way, and a machine that has joined stays as it is.
 
     In: an Order of JoinHost. Out: `{"ok": true}` or `{"error": StepError}`.
     """
@@ -24,6 +27,5 @@ def join_host(order: Payload) -> Payload:
 
 
 def _join(step: JoinHost, order: Order) -> None:
-    if virtual_machines.extension_state(step.vm_id, JOIN_EXTENSION) in ("", "Failed"):
-        properties = join_properties(order.new_host.join)
-        virtual_machines.install_extension(step.vm_id, JOIN_EXTENSION, step.location, properties)
+    properties = join_properties(order.new_host.join)
+    virtual_machines.install_extension(step.vm_id, JOIN_EXTENSION, step.location, properties)

@@ -6,9 +6,8 @@ import azure.durable_functions as df
 
 from activities.answers import Payload, carry_out
 from adapters import session_hosts, virtual_machines
-from adapters.errors import StepFailed
 from rollout.orders import Order
-from rollout.steps import RemoveHost, StepError
+from rollout.steps import RemoveHost
 
 bp = df.Blueprint()
 
@@ -25,19 +24,28 @@ def remove_host(order: Payload) -> Payload:
 
 
 def _remove(step: RemoveHost, order: Order) -> None:
-    off = virtual_machines.is_switched_off(step.vm_id) if step.vm_id else _require_gone(step)
+    if not step.vm_id:
+        _require_gone(step)
     if step.registration:
-        session_hosts.require_unused(step.registration, occupied=off)
-        session_hosts.delete_registration(step.registration, force=off)
+        _take_out_of_pool(step)
+    elif virtual_machines.provisioning_state(step.vm_id) in ("", "Deleting"):
+        return  # an earlier attempt has come so far
     elif registration := session_hosts.find_registration(order.pool_id, step.vm_id):
-        raise StepFailed(StepError("HostInUse", f"{step.host} has registered meanwhile as {registration}"))
+        raise session_hosts.in_use(f"{step.host} has registered meanwhile as {registration}")
     if step.vm_id:
         virtual_machines.delete(step.vm_id)
 
 
-def _require_gone(step: RemoveHost) -> bool:
+def _take_out_of_pool(step: RemoveHost) -> None:
+    sessions = session_hosts.sessions_left(step.registration)
+    off = bool(sessions) and (not step.vm_id or virtual_machines.is_switched_off(step.vm_id))
+    if sessions and not off:
+        raise session_hosts.in_use(f"{step.host} has {sessions} session{'s' if sessions > 1 else ''}")
+    session_hosts.delete_registration(step.registration, force=off)
+
+
+def _require_gone(step: RemoveHost) -> None:
     # A list of VMs may be minutes old. The registration knows its VM, and people may be on it.
     vm_id = session_hosts.vm_of(step.registration)
     if vm_id and virtual_machines.exists(vm_id):
-        raise StepFailed(StepError("HostInUse", f"the VM of {step.host} exists after all"))
-    return True
+        raise session_hosts.in_use(f"the VM of {step.host} exists after all")

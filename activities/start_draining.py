@@ -24,7 +24,7 @@ def start_draining(order: Payload) -> Payload:
 
 
 def _start(step: StartDraining, order: Order) -> None:
-    if step.vm_id:
+    if step.vm_id and not step.held:
         virtual_machines.edit_tags(step.vm_id, lambda tags: held(tags, order))
     if step.registration:
         session_hosts.set_drain_mode(step.registration, on=True)

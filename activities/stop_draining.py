@@ -7,6 +7,7 @@ import azure.durable_functions as df
 from activities.answers import Payload, carry_out
 from activities.host_tags import given_back
 from adapters import session_hosts, virtual_machines
+from rollout.model import ROLLOUT_TAG
 from rollout.orders import Order
 from rollout.steps import StopDraining
 
@@ -25,9 +26,10 @@ def stop_draining(order: Payload) -> Payload:
 
 
 def _stop(step: StopDraining, order: Order) -> None:
-    if step.vm_id and not virtual_machines.is_held(step.vm_id):
+    tags = virtual_machines.read_tags(step.vm_id) if step.vm_id else {}
+    if step.vm_id and ROLLOUT_TAG not in tags:
         return
     if step.registration:
         session_hosts.set_drain_mode(step.registration, on=False)
     if step.vm_id:
-        virtual_machines.edit_tags(step.vm_id, lambda tags: given_back(tags, order))
+        virtual_machines.change_tags(step.vm_id, tags, given_back(tags, order))

@@ -6,8 +6,12 @@ Everything else asks `connection()`. Tests and the demo put another one in its p
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from adapters.call_budget import CallBudget
 from adapters.settings import Cloud, is_plain_loopback, read_settings
 
 if TYPE_CHECKING:
@@ -44,13 +48,30 @@ CLOUDS: dict[Cloud, CloudEndpoints] = {
 }
 
 
+class KeptSecret:
+    """A secret that was read from Azure and when; it does not show itself in any text."""
+
+    def __init__(self, value: str, read_at: datetime) -> None:
+        self.value = value
+        self.read_at = read_at
+
+
+class KeptPower(NamedTuple):
+    """The power states of a subscription's VMs, when they were listed, and which pools have made use of them."""
+
+    states: dict[str, str]
+    read_at: datetime
+    served: set[str]
+
+
 class Connection:
     """A Resource Manager endpoint with what is needed to talk to it; hands out one client for each subscription.
 
     `credential` None sends no credential at all, which only unencrypted loopback endpoints are meant for. `transport`
-    None means HTTPS over the network. Clients never retry, never follow a redirect and never register a resource
-    provider by themselves: those would sleep inside an activity, and the rollout's next turn does it better. There is
-    no logging policy either, as requests carry registration tokens and passwords.
+    None means HTTPS over the network. `clock` tells seconds, for the call budget. Clients never retry, never follow a
+    redirect and never register a resource provider by themselves: those would sleep inside an activity, and the
+    rollout's next turn does it better. There is no logging policy either, as requests carry registration tokens and
+    passwords.
     """
 
     def __init__(
@@ -60,6 +81,7 @@ class Connection:
         transport: HttpTransport[Any, Any] | None = None,
         *,
         scope: str = CLOUDS["AzureCloud"].scope,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if credential is not None and not endpoint.startswith("https://"):
             raise ValueError(f"a credential is sent over https only, not to {endpoint}")
@@ -67,8 +89,12 @@ class Connection:
         self._credential = credential
         self._transport = transport
         self._scope = scope
+        self._budget = CallBudget(clock)
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
+        self.refuses_large_pages = False
+        self.kept_tokens: dict[str, KeptSecret] = {}
+        self.kept_power: dict[str, KeptPower] = {}
 
     def compute(self, subscription: str) -> ComputeManagementClient:
         """Virtual machines and galleries of a subscription."""
@@ -83,12 +109,12 @@ class Connection:
         return self._client("avd", subscription, DesktopVirtualizationMgmtClient)  # type: ignore[no-any-return]
 
     def arm(self) -> ARMPipelineClient[Any, Any]:
-        """Bare calls to the Resource Manager, for bodies that a client library would refuse to read."""
+        """Bare calls to the Resource Manager, for bodies that a client library would refuse to read, or read slowly."""
         from azure.mgmt.core import ARMPipelineClient
 
         with self._lock:
             if ("arm", "") not in self._clients:
-                self._clients["arm", ""] = ARMPipelineClient(self._endpoint, **self._pipeline())
+                self._clients["arm", ""] = ARMPipelineClient(self._endpoint, **self._pipeline(decoded=False))
             return self._clients["arm", ""]  # type: ignore[no-any-return]
 
     def _client(self, kind: str, subscription: str, library: Any) -> Any:
@@ -99,7 +125,7 @@ class Connection:
                 )
             return self._clients[kind, subscription]
 
-    def _pipeline(self) -> dict[str, Any]:
+    def _pipeline(self, *, decoded: bool = True) -> dict[str, Any]:
         from azure.core.pipeline.policies import (
             ContentDecodePolicy,
             HeadersPolicy,
@@ -117,11 +143,29 @@ class Connection:
             HeadersPolicy(),
             UserAgentPolicy("goldroll"),
             ProxyPolicy(),
-            ContentDecodePolicy(),
         ]
+        if decoded:
+            policies.append(ContentDecodePolicy())
+        policies.append(_budget_policy(self._budget))
         if self._credential is not None:
             policies.append(ARMChallengeAuthenticationPolicy(self._credential, self._scope))
         return {"policies": policies, "transport": self._transport}
+
+
+def _budget_policy(budget: CallBudget) -> Any:
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class BudgetPolicy(SansIOHTTPPolicy[Any, Any]):
+        """Keeps the call budget. An answer 429 says itself how long to wait, so it is no news for the budget."""
+
+        def on_request(self, request: Any) -> None:
+            budget.spend(request.http_request.method, request.http_request.url)
+
+        def on_response(self, request: Any, response: Any) -> None:
+            if response.http_response.status_code != 429:
+                budget.learn(request.http_request.url, response.http_response.headers)
+
+    return BudgetPolicy()
 
 
 def connection() -> Connection:

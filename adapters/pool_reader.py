@@ -1,12 +1,13 @@
 """Takes the picture of a host pool that a rollout decides on: both of Azure's views of each host, put together.
 
-A fixed number of list calls however large the pool is, plus one read for each new VM that has not registered yet.
+A fixed number of lists however large the pool is. What a list tells is not read again: power is looked up only where no
+agent reports from the VM, sessions only when some host counts one, and a new VM only when its list says that it rests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import structs
@@ -17,6 +18,8 @@ from adapters.vm_bodies import POOL_TAG
 from adapters.wire import Json, at, flag, number, tags, text, texts
 from rollout.instance_ids import is_rollout_of_pool
 from rollout.model import (
+    AGENT_EXTENSION,
+    JOIN_EXTENSION,
     QUARANTINE_TAG,
     ROLLOUT_TAG,
     HostShape,
@@ -27,38 +30,53 @@ from rollout.model import (
 )
 from rollout.policy import PoolPolicy, SessionHostTemplate
 
-_NOBODY = SessionHost(name="")
-_MADE = ("Succeeded", "Failed")
-"""Provisioning states of a VM of which the instance view tells more than the list."""
+FRESH = timedelta(minutes=3)
+"""A heartbeat that is at most so old shows that the VM runs. Agents send one every 30 seconds or so."""
+
+REPORTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
+"""Statuses of a host that AVD hears from and sends people to."""
+
+FEW_VMS = 4
+"""So many VMs are asked one by one how they are powered; more by the list of all VMs of the subscription, which has a
+page for every 200 of them. Compute allows 27 times as many reads of one VM as of lists."""
 
 _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
 
 def observe(
-    pool_id: str, target: str, policy: PoolPolicy, rollout_id: str, in_hand: Iterable[str], now: datetime
+    pool_id: str,
+    target: str,
+    policy: PoolPolicy,
+    rollout_id: str,
+    in_hand: Iterable[str],
+    now: datetime,
+    *,
+    untouched: Collection[str] = (),
 ) -> PoolSnapshot:
     """The pool as Azure shows it at `now`.
 
-    `in_hand` names the hosts that are being created: only of those the instance view is read, for the code of a failed
-    creation and the state of their extensions. A host that cannot be read is shown with empty fields, which nobody
-    takes for healthy. Raises StepFailed when a list cannot be read, ResourceNotFound when the pool is gone.
+    `in_hand` names the hosts that are being created: of those the instance view is read, for the code of a failed
+    creation and the state of their extensions, unless the list says that Azure is at work on them. The `untouched` ones
+    among them have been asked for and nothing more: once made, they have no extension of ours. A host that cannot be
+    read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot be read,
+    ResourceNotFound when the pool is gone.
     """
     pool = session_hosts.read_pool(pool_id)
     registered = session_hosts.list_hosts(pool_id)
-    sessions = session_hosts.list_pool_sessions(pool_id)
+    some_session = any(number(host, "properties", "sessions") for host in registered)
+    sessions = session_hosts.list_pool_sessions(pool_id) if some_session else {}
     new_vms = target_group(policy.session_host, pool_id)
     groups = _groups(new_vms, registered)
     machines = {text(vm, "id").lower(): vm for group in groups for vm in virtual_machines.list_in_group(group)}
-    power = _power_states(groups)
-    hosts = _registered_hosts(pool_id, registered, machines, power, sessions)
-    for vm_id, vm in machines.items():
+    hosts = _registered_hosts(pool_id, registered, machines, sessions)
+    for vm in machines.values():
         if is_unregistered_host(vm, pool_id, policy.name, rollout_id):
-            host = vm_half(vm, power.get(vm_id, ""))
+            host = vm_half(vm, "")
             hosts.setdefault(host.name, host)
-    for name in in_hand:
-        host = hosts.get(name, _NOBODY)
-        if host.vm_id and not host.registration and host.provisioning in _MADE:
-            hosts[name] = _looked_into(host)
+    new = {name for name in in_hand if name in hosts and hosts[name].vm_id and not hosts[name].registration}
+    made = {name for name in untouched if name in new and hosts[name].provisioning == "Succeeded"}
+    hosts |= {name: _looked_into(hosts[name]) for name in sorted(new - made)}
+    hosts |= _with_power({name: host for name, host in hosts.items() if name not in new}, pool_id, now)
     return PoolSnapshot(
         pool=structs.replace(pool, id=pool_id),
         observed_at=now,
@@ -159,7 +177,6 @@ def _registered_hosts(
     pool_id: str,
     registered: list[Json],
     machines: Mapping[str, Json],
-    power: Mapping[str, str],
     sessions: Mapping[str, tuple[UserSession, ...]],
 ) -> dict[str, SessionHost]:
     hosts = {}
@@ -169,12 +186,17 @@ def _registered_hosts(
         vm = machines.get(vm_id)
         # The VM's name, even when the VM is gone: that is how the rollout knows the host.
         gone = SessionHost(name=resource_ids.last(vm_id) or full_name.split(".")[0])
-        half = gone if vm is None else vm_half(vm, power.get(vm_id, ""))
+        half = gone if vm is None else vm_half(vm, "")
         hosts[half.name] = registered_host(half, pool_id, body, sessions.get(full_name, ()))
     return hosts
 
 
 def _looked_into(host: SessionHost) -> SessionHost:
+    if host.provisioning == "Creating":
+        return host
+    if host.provisioning == "Updating":
+        # Azure is at work on one of its extensions, and starts no other one meanwhile.
+        return structs.replace(host, extensions=dict.fromkeys((JOIN_EXTENSION, AGENT_EXTENSION), "Updating"))
     body = virtual_machines.read_with_instance_view(host.vm_id)
     if body is None:
         return host
@@ -182,9 +204,33 @@ def _looked_into(host: SessionHost) -> SessionHost:
         host,
         provisioning=text(body, "properties", "provisioningState"),
         provisioning_error=virtual_machines.provisioning_error(body),
-        power=virtual_machines.power_state(body).lower() or host.power,
+        power=virtual_machines.power_state(body).lower(),
         extensions=virtual_machines.extension_states(body),
     )
+
+
+def _with_power(hosts: dict[str, SessionHost], pool_id: str, now: datetime) -> dict[str, SessionHost]:
+    """The hosts that have a VM, with its power state."""
+    known = {name: "running" for name, host in hosts.items() if _is_heard_of(host, now)}
+    asked = {
+        name: host.vm_id
+        for name, host in hosts.items()
+        if name not in known and host.vm_id and host.provisioning not in ("Creating", "Deleting")
+    }
+    if len(asked) <= FEW_VMS:
+        known |= {name: virtual_machines.read_power_state(vm_id) for name, vm_id in asked.items()}
+    else:
+        for subscription in sorted({resource_ids.parse(vm_id).subscription for vm_id in asked.values()}):
+            states = virtual_machines.power_states(subscription, pool_id, now)
+            known |= {name: states[vm_id.lower()] for name, vm_id in asked.items() if vm_id.lower() in states}
+    return {name: structs.replace(hosts[name], power=power.lower()) for name, power in known.items()}
+
+
+def _is_heard_of(host: SessionHost, now: datetime) -> bool:
+    """The agent on the VM has reported this very moment that people can sign in: so the VM runs."""
+    if not host.vm_id or host.status not in REPORTING_STATUSES or host.last_heartbeat is None:
+        return False
+    return abs(now - host.last_heartbeat) <= FRESH
 
 
 def _groups(target: str, registered: list[Json]) -> list[str]:
@@ -196,13 +242,6 @@ def _groups(target: str, registered: list[Json]) -> list[str]:
         except resource_ids.NotAResourceId:
             continue  # a host that says of no VM where it lies has none that could be read
     return sorted(groups)
-
-
-def _power_states(groups: list[str]) -> dict[str, str]:
-    states: dict[str, str] = {}
-    for subscription in sorted({resource_ids.parse(group).subscription for group in groups}):
-        states |= virtual_machines.power_states(subscription)
-    return states
 
 
 def _names_in_use(hosts: Mapping[str, SessionHost], machines: Mapping[str, Json], group: str) -> tuple[str, ...]:

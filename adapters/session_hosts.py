@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters import resource_ids
-from adapters.connect import connection
+from adapters.connect import KeptSecret, connection
 from adapters.errors import StepFailed, is_missing, translated
-from adapters.reads import pages, read
+from adapters.reads import large_pages, pages, read
 from adapters.wire import Json, at, flag, items, moment, number, text
 from rollout.model import HostPool, UserSession
 from rollout.steps import StepError
@@ -29,6 +30,12 @@ TOKEN_LIFETIME = timedelta(hours=2)
 
 TOKEN_REST = timedelta(hours=1)
 """A token that is valid at least this long is used again: a new one might end those that other hosts register with."""
+
+TOKEN_KEPT = timedelta(minutes=10)
+"""How long a token that was read is taken from memory: for the hosts of one wave, but not for so long that one which
+somebody has revoked meanwhile would spoil the next."""
+
+_token_lock = threading.Lock()
 
 FATAL_CHECKS = frozenset({"DomainJoinedCheck", "DomainTrustCheck", "SxSStackListenerCheck"})
 """Health checks without which nobody can sign in. The others only make a host NeedsAssistance."""
@@ -49,13 +56,13 @@ def read_pool(pool_id: str) -> HostPool:
 
 def list_hosts(pool_id: str) -> list[Json]:
     """The JSON of every session host of a pool. Raises StepFailed."""
-    return list(pages(f"{pool_id}/sessionHosts", API_VERSION))
+    return list(large_pages(f"{pool_id}/sessionHosts", API_VERSION))
 
 
 def list_pool_sessions(pool_id: str) -> dict[str, tuple[UserSession, ...]]:
     """All sessions of a pool: registered host name (lower case) -> its sessions. Raises StepFailed."""
     sessions: dict[str, tuple[UserSession, ...]] = {}
-    for body in pages(f"{pool_id}/userSessions", API_VERSION):
+    for body in large_pages(f"{pool_id}/userSessions", API_VERSION):
         host = host_of_session(body)
         sessions[host] = (*sessions.get(host, ()), user_session(body))
     return sessions
@@ -100,24 +107,27 @@ def sign_out(registration: str, session: str) -> None:
         sessions.delete(pool.group, pool.name, host, session, force=True)
 
 
-def require_unused(registration: str, *, occupied: bool = False) -> None:
-    """Read the host and its sessions again; raises StepFailed with code HostInUse when it must not be taken away.
+def sessions_left(registration: str) -> int:
+    """Read drain mode and sessions of a host again: how many sessions it has; 0 when it has no registration.
 
-    That is when it accepts new sessions, or has sessions, unless `occupied` is allowed (sessions listed on a VM that is
-    switched off are nobody's). A registration that does not exist is unused.
+    The host counts its sessions itself; when it counts none, they are listed too. Raises StepFailed, with code
+    HostInUse when the host accepts new sessions.
     """
     try:
         host = read(registration, API_VERSION)
     except StepFailed as failed:
         if is_missing(failed):
-            return
+            return 0
         raise
-    name = resource_ids.last(registration)
     if at(host, "properties", "allowNewSession") is not False:
-        raise _in_use(f"{name} accepts new sessions")
-    sessions = 0 if occupied else max(len(list_sessions(registration)), number(host, "properties", "sessions"))
-    if sessions:
-        raise _in_use(f"{name} has {sessions} session{'s' if sessions > 1 else ''}")
+        raise in_use(f"{resource_ids.last(registration)} accepts new sessions")
+    return number(host, "properties", "sessions") or len(list_sessions(registration))
+
+
+def require_unused(registration: str) -> None:
+    """Raise StepFailed with code HostInUse when a host accepts new sessions or has sessions at this moment."""
+    if sessions := sessions_left(registration):
+        raise in_use(f"{resource_ids.last(registration)} has {sessions} session{'s' if sessions > 1 else ''}")
 
 
 def vm_of(registration: str) -> str:
@@ -146,7 +156,7 @@ def delete_registration(registration: str, *, force: bool = False) -> None:
             hosts.delete(pool.group, pool.name, host, force=force)
     except StepFailed as failed:
         if failed.error.code == "BadRequest":
-            raise _in_use(failed.error.message) from None
+            raise in_use(failed.error.message) from None
         raise
 
 
@@ -161,8 +171,18 @@ def find_registration(pool_id: str, vm_id: str) -> str:
 def registration_token(pool_id: str, now: datetime) -> str:
     """A token with which a host may register for at least an hour; a new one is made when there is none.
 
-    Never log or return it further: whoever has it can add a host to the pool. Raises StepFailed.
+    Hosts that are made together share one reading of it, kept in memory and nowhere else. Never log or return it
+    further: whoever has it can add a host to the pool. Raises StepFailed.
     """
+    kept = connection().kept_tokens
+    with _token_lock:
+        if (known := kept.get(pool_id)) is None or not known.read_at <= now < known.read_at + TOKEN_KEPT:
+            # Whatever was kept has had an hour and TOKEN_KEPT to go at least: what is handed out has its hour still.
+            known = kept[pool_id] = KeptSecret(_read_or_make_token(pool_id, now), now)
+    return known.value
+
+
+def _read_or_make_token(pool_id: str, now: datetime) -> str:
     pool = resource_ids.parse(pool_id)
     pools = connection().desktop_virtualization(pool.subscription).host_pools
     if token := _existing_token(pool, now):
@@ -268,10 +288,11 @@ def _existing_token(pool: resource_ids.ResourceId, now: datetime) -> str:
 
 def _valid_token(info: Any, now: datetime) -> str:
     expires = getattr(info, "expiration_time", None)
-    if not info or not info.token or expires is None or expires - now < TOKEN_REST:
+    if not info or not info.token or expires is None or expires - now < TOKEN_REST + TOKEN_KEPT:
         return ""
     return str(info.token)
 
 
-def _in_use(message: str) -> StepFailed:
+def in_use(message: str) -> StepFailed:
+    """The failure of a step that must not be taken because the host is in use."""
     return StepFailed(StepError("HostInUse", message))

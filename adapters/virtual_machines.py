@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from adapters import resource_ids
-from adapters.connect import connection
+from adapters.connect import KeptPower, connection
 from adapters.errors import StepFailed, is_missing, translated
 from adapters.reads import pages, read
 from adapters.vm_bodies import extension_body, password
@@ -16,6 +17,9 @@ from rollout.steps import StepError
 
 API_VERSION = "2024-07-01"
 """Of what is read; client libraries choose their own for what they change."""
+
+POWER_KEPT = timedelta(seconds=50)
+"""How long a list of power states serves other pools of the subscription: with 20,000 VMs it has a hundred pages."""
 
 _MACHINES = "providers/Microsoft.Compute/virtualMachines"
 
@@ -33,13 +37,27 @@ def list_in_group(group_id: str) -> list[Json]:
         raise
 
 
-def power_states(subscription: str) -> dict[str, str]:
+def power_states(subscription: str, reader: str, now: datetime) -> dict[str, str]:
     """The power state ("running", "deallocated", ...) of every VM of a subscription: VM id in lower case -> word.
 
-    One list call, however many VMs there are. Raises StepFailed.
+    A list with a page for every 200 VMs of the subscription. What one `reader` has listed serves the others for a
+    minute less a bit; whoever comes again reads anew. Raises StepFailed.
     """
+    kept = connection().kept_power
+    known = kept.get(subscription)
+    if known is not None and reader not in known.served and known.read_at <= now < known.read_at + POWER_KEPT:
+        known.served.add(reader)
+        return known.states
     machines = pages(f"/subscriptions/{subscription}/{_MACHINES}", API_VERSION, statusOnly="true")
-    return {text(vm, "id").lower(): power_state(vm) for vm in machines if text(vm, "id")}
+    states = {text(vm, "id").lower(): power_state(vm) for vm in machines if text(vm, "id")}
+    kept[subscription] = KeptPower(states, now, {reader})
+    return states
+
+
+def read_power_state(vm_id: str) -> str:
+    """The power state of one VM, "" when it does not exist or Azure reports none. Raises StepFailed."""
+    body = read_with_instance_view(vm_id)
+    return "" if body is None else power_state(body)
 
 
 def read_with_instance_view(vm_id: str) -> Json | None:
@@ -55,18 +73,28 @@ def read_with_instance_view(vm_id: str) -> Json | None:
         raise
 
 
+def provisioning_state(vm_id: str) -> str:
+    """The provisioning state of a VM at this moment, "" when it does not exist. Raises StepFailed."""
+    try:
+        return text(read(vm_id, API_VERSION), "properties", "provisioningState")
+    except StepFailed as failed:
+        if is_missing(failed):
+            return ""
+        raise
+
+
 def exists(vm_id: str) -> bool:
     """There is such a VM at this moment, in whatever state. Raises StepFailed."""
     return read_with_instance_view(vm_id) is not None
 
 
-def is_held(vm_id: str) -> bool:
-    """The VM carries a rollout's tag at this moment; one that does not exist carries none. Raises StepFailed."""
+def read_tags(vm_id: str) -> dict[str, str]:
+    """The tags of a VM at this moment, none when it does not exist. Raises StepFailed."""
     try:
-        return ROLLOUT_TAG in tags(read(vm_id, API_VERSION))
+        return tags(read(vm_id, API_VERSION))
     except StepFailed as failed:
         if is_missing(failed):
-            return False
+            return {}
         raise
 
 
@@ -101,20 +129,28 @@ def create(group_id: str, name: str, body: Json) -> None:
 
 
 def edit_tags(vm_id: str, edit: Callable[[dict[str, str]], dict[str, str]]) -> None:
-    """Change a VM's tags: `edit` gets those it has and gives those it shall have; no change, no call.
+    """Change a VM's tags: `edit` gets those it has and gives those it shall have; no change, no second call.
 
     A VM that no longer exists is left at that. Compute replaces all tags at once, so they are read right before.
     Raises StepFailed.
     """
+    before = read_tags(vm_id)
+    change_tags(vm_id, before, edit(dict(before)))
+
+
+def change_tags(vm_id: str, before: dict[str, str], after: dict[str, str]) -> None:
+    """Give a VM whose tags were read as `before` a moment ago the tags `after`; no change, no call.
+
+    A VM that no longer exists is left at that. Raises StepFailed.
+    """
+    if after == before:
+        return
     vm = resource_ids.parse(vm_id)
+    body: Any = {"tags": after}
     try:
         with translated():
             machines = connection().compute(vm.subscription).virtual_machines
-            before = tags(machines.get(vm.group, vm.name).as_dict())
-            after = edit(dict(before))
-            if after != before:
-                body: Any = {"tags": after}
-                machines.begin_update(vm.group, vm.name, body, polling=False)
+            machines.begin_update(vm.group, vm.name, body, polling=False)
     except StepFailed as failed:
         if not is_missing(failed):
             raise
@@ -145,27 +181,32 @@ def deallocate(vm_id: str) -> None:
             raise
 
 
-def extension_state(vm_id: str, name: str) -> str:
-    """The provisioning state of a VM's extension, "" when it has none of that name. Raises StepFailed."""
+def install_extension(vm_id: str, name: str, location: str, properties: Json, *secrets: str) -> None:
+    """Start installing an extension; one that Azure is at work on already is left to it.
+
+    `secrets` are what no error message may repeat. Raises StepFailed.
+    """
     vm = resource_ids.parse(vm_id)
+    body: Any = extension_body(location, properties)
     try:
-        with translated():
-            extensions = connection().compute(vm.subscription).virtual_machine_extensions
-            return text(extensions.get(vm.group, vm.name, name).as_dict(), "properties", "provisioningState")
+        with translated(*secrets):
+            connection().compute(vm.subscription).virtual_machine_extensions.begin_create_or_update(
+                vm.group, vm.name, name, body, polling=False
+            )
+    except StepFailed as failed:
+        # An earlier attempt whose answer was lost, or somebody else's extension, is in the way.
+        if failed.error.code != "Conflict" or _extension_state(vm_id, name) in ("", "Failed"):
+            raise
+
+
+def _extension_state(vm_id: str, name: str) -> str:
+    try:
+        extension = read(f"{vm_id}/extensions/{name}", API_VERSION)
     except StepFailed as failed:
         if is_missing(failed):
             return ""
         raise
-
-
-def install_extension(vm_id: str, name: str, location: str, properties: Json, *secrets: str) -> None:
-    """Start installing an extension. `secrets` are what no error message may repeat. Raises StepFailed."""
-    vm = resource_ids.parse(vm_id)
-    body: Any = extension_body(location, properties)
-    with translated(*secrets):
-        connection().compute(vm.subscription).virtual_machine_extensions.begin_create_or_update(
-            vm.group, vm.name, name, body, polling=False
-        )
+    return text(extension, "properties", "provisioningState")
 
 
 # ------------------------------------------------------------------------------------------------- reading the bodies

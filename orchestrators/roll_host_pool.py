@@ -16,10 +16,10 @@ from rollout.assignments import PoolRollout
 from rollout.instance_ids import superseding_version
 from rollout.lease import LeaseAnswer
 from rollout.model import Phase
-from rollout.orders import activity_of, order, outcomes
+from rollout.orders import MOST_STEPS, activity_of, order, outcomes, within
 from rollout.pool import decide_unreadable, record, start, supersede
 from rollout.status import pool_status
-from rollout.steps import Decision, Step, StepError, StepOutcome
+from rollout.steps import DEFERRED, Decision, Step, StepError, StepOutcome
 
 bp = df.Blueprint()
 
@@ -28,9 +28,13 @@ LEASE_POLL = timedelta(minutes=2)
 
 EVENTS_PER_HISTORY = 120
 """History events after which the rollout goes on in a new execution. Every episode replays all of them, so the cost
-grows with their square; a turn without steps makes about 14, a step 2."""
+grows with their square."""
 
-_EVENTS_PER_TURN, _EVENTS_PER_STEP = 14, 2
+LONGEST_HISTORY = 480
+"""Events that no history passes: a turn carries out as many steps as still find room."""
+
+_EVENTS_PER_TURN, _EVENTS_PER_STEP = 14, 4
+"""A step is scheduled and completed, two events; when its answer comes alone, its episode begins and ends, two more."""
 
 Orchestration = Generator[Any, Any, Any]
 
@@ -111,13 +115,15 @@ class PoolOrchestration:
                 newer = superseding_version(answer.superseded_by, self._rollout.version_id)
                 self._state = supersede(self._state, newer)
             decision = yield from self._decide()
+            decision = within(decision, self._room_for_steps(), now_of(self._context))
             self._state = decision.state
             self._show(decision.wake_at)
+            again_at = None
             if decision.steps:
-                yield from self._act(decision.steps)
+                again_at = yield from self._act(decision.steps)
             if decision.done or decision.wake_at is None:
                 return False
-            yield self._context.create_timer(decision.wake_at)
+            yield self._context.create_timer(min(decision.wake_at, again_at or decision.wake_at))
             self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * len(decision.steps)
         self._go_on_in_new_execution()
         return True
@@ -131,7 +137,11 @@ class PoolOrchestration:
         except Exception as error:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
             return decide_unreadable(self._state, _died(error), now_of(self._context))
 
-    def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, None]:
+    def _room_for_steps(self) -> int:
+        return min(MOST_STEPS, (LONGEST_HISTORY - self._events - _EVENTS_PER_TURN) // _EVENTS_PER_STEP)
+
+    def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, datetime | None]:
+        """Carry the steps out; when to look again because some had to be put off, None when none had."""
         now = now_of(self._context)
         tasks = [
             self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)), dict)
@@ -146,7 +156,10 @@ class PoolOrchestration:
             results = [
                 outcome for step, answer in zip(steps, answers, strict=True) for outcome in outcomes(step, answer)
             ]
-        self._state = record(self._state, tuple(results), now_of(self._context))
+        now = now_of(self._context)
+        self._state = record(self._state, tuple(results), now)
+        put_off = [one.error.retry_after for one in results if one.error is not None and one.error.code == DEFERRED]
+        return now + timedelta(seconds=min(put_off)) if put_off else None
 
     # ------------------------------------------------------------------------------------------------------ the status
 

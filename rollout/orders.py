@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
 
-from rollout.model import RolloutState
+from rollout.model import HostProgress, RolloutState, Stage
+from rollout.outcomes import record
 from rollout.policy import PoolPolicy, SessionHostTemplate
 from rollout.steps import (
+    DEFERRED,
+    Decision,
     InstallAgent,
     JoinHost,
     NotifySessions,
     ProvisionHost,
+    QuarantineHost,
+    ReleaseHost,
+    RemoveHost,
     SignOutSessions,
+    StartDraining,
     Step,
     StepError,
     StepOutcome,
+    StopDraining,
 )
+
+MOST_STEPS = 100
+"""Steps that a turn carries out at most: each takes up to four events of the orchestration's history."""
+
+AT_ONCE = timedelta(seconds=1)
+"""When the turn after one that could not do everything comes: at once, but later all the same."""
+
+LEAVING = frozenset({Stage.DRAINING, Stage.REMOVING})
 
 
 class Order(Struct, frozen=True, omit_defaults=True):
@@ -62,6 +78,41 @@ def order(step: Step, state: RolloutState, policy: PoolPolicy, now: datetime) ->
         exclusion_tag=policy.scaling_exclusion_tag,
         template=policy.session_host if isinstance(step, ProvisionHost | JoinHost | InstallAgent) else None,
     )
+
+
+def within(decision: Decision, most: int, now: datetime) -> Decision:
+    """The decision with its `most` urgent steps; the others are remembered as not tried, and decided on again at once.
+
+    What people gain from comes first, what takes a host from them comes last.
+    """
+    if len(decision.steps) <= most:
+        return decision
+    in_hand = decision.state.in_hand
+    ordered = sorted(decision.steps, key=lambda step: _urgency(step, in_hand.get(step.host)))
+    later = StepError(DEFERRED, "too many steps for one turn")
+    state = record(decision.state, [StepOutcome(step, later) for step in ordered[most:]], now)
+    wake_at = None if decision.done else now + AT_ONCE
+    return structs.replace(decision, state=state, steps=tuple(ordered[:most]), wake_at=wake_at)
+
+
+def _urgency(step: Step, progress: HostProgress | None) -> int:
+    if isinstance(step, StartDraining) and progress is not None and progress.stage not in LEAVING:
+        return 0  # it keeps people off a host that is not proven, or off one that shall be taken away
+    return _URGENCY[type(step)]
+
+
+_URGENCY: dict[type[Step], int] = {
+    StopDraining: 0,
+    ReleaseHost: 0,
+    QuarantineHost: 0,
+    SignOutSessions: 1,
+    NotifySessions: 2,
+    RemoveHost: 3,
+    InstallAgent: 4,
+    JoinHost: 4,
+    ProvisionHost: 5,
+    StartDraining: 6,
+}
 
 
 def activity_of(step: Step) -> str:

@@ -11,6 +11,7 @@ from rollout.capacity import CAPACITY_CODES, block
 from rollout.model import HostProgress, RolloutState, Stage
 from rollout.naming import number_in
 from rollout.steps import (
+    DEFERRED,
     InstallAgent,
     JoinHost,
     NotifySessions,
@@ -105,6 +106,8 @@ def _let_go(state: RolloutState, host: str, progress: HostProgress) -> RolloutSt
 
 
 def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) -> RolloutState:
+    if error.code == DEFERRED:
+        return _deferred(state, step, error, now)
     if isinstance(step, QuarantineHost):
         return structs.replace(state, unmarked={**state.unmarked, step.host: state.unmarked.get(step.host, 0) + 1})
     progress = state.in_hand.get(step.host)
@@ -123,6 +126,17 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
     reason = progress.reason if progress.reason == SWITCHING_OFF else f"{error.code}: {error.message}"[:300]
     retry_at = now + retry_pause(attempts, error)
     return _with(state, step.host, structs.replace(progress, attempts=attempts, retry_at=retry_at, reason=reason))
+
+
+def _deferred(state: RolloutState, step: Step, error: StepError, now: datetime) -> RolloutState:
+    """Nothing was tried: the step is due again in the next turn, or when the error says so."""
+    progress = state.in_hand.get(step.host)
+    if progress is None or isinstance(step, QuarantineHost):
+        return state
+    if isinstance(step, NotifySessions) and progress.stage is Stage.DRAINING:
+        progress = _not_told(progress, step.sessions)
+    retry_at = now + timedelta(seconds=error.retry_after) if error.retry_after else None
+    return _with(state, step.host, structs.replace(progress, retry_at=retry_at))
 
 
 def _not_told(progress: HostProgress, sessions: tuple[str, ...]) -> HostProgress:

@@ -40,13 +40,14 @@ class InstallAgent(Struct, frozen=True, tag=True):
     reason: str
 
 
-class StartDraining(Struct, frozen=True, tag=True):
-    """Tag the VM with the rollout, then turn drain mode on."""
+class StartDraining(Struct, frozen=True, tag=True, omit_defaults=True):
+    """Tag the VM with the rollout, then turn drain mode on. `held`: the VM was seen with the rollout's tag just now."""
 
     host: str
     vm_id: str
     registration: str
     reason: str
+    held: bool = False
 
 
 class StopDraining(Struct, frozen=True, tag=True):
@@ -128,6 +129,10 @@ Step = (
     | RemoveHost
     | QuarantineHost
 )
+
+
+DEFERRED = "Deferred"
+"""Code of a step that was not tried, for want of room in a turn or of calls that Azure takes: no failed attempt."""
 
 
 class StepError(Struct, frozen=True, omit_defaults=True):

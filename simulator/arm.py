@@ -45,7 +45,7 @@ class Arm:
         self.calls: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self.listeners: list[Callable[[str, Request, Answer], None]] = []
-        self._buckets = TokenBuckets(estate.now) if throttled else None
+        self.buckets = TokenBuckets(estate.now) if throttled else None
         self._rng = estate.world.stream("arm")
         modules = (gallery_routes, machine_routes, run_command_routes, desktop_routes, session_routes, usage_routes)
         self._routes = _Table(chain.from_iterable(module.routes(estate) for module in modules))
@@ -60,7 +60,7 @@ class Arm:
             answer = self._answer(replace(request, names=names), route, body)
         except AzureError as error:
             answer = error_answer(error)
-        answer = self._with_headers(request, answer)
+        answer = self._with_headers(request, route, answer)
         self.statuses[answer.status] += 1
         for listener in self.listeners:
             listener(name, request, answer)
@@ -71,8 +71,8 @@ class Arm:
         if route is None:
             raise self._no_route(request)
         verb = "LIST" if route.lists else request.method
-        if self._buckets is not None:
-            self._buckets.take(request.method, request.path, compute_policy(verb, request.path))
+        if self.buckets is not None:
+            self.buckets.take(request.method, request.path, _policy(request, route))
         request = replace(request, body=_parse(body))
         # A further page is not the same list as the first one when an older state of it is returned.
         path = f"{request.path}?{request.query['$skiptoken']}" if "$skiptoken" in request.query else request.path
@@ -101,7 +101,7 @@ class Arm:
             f"The resource type could not be found for api version '{request.api_version}': {request.path}",
         )
 
-    def _with_headers(self, request: Request, answer: Answer) -> Answer:
+    def _with_headers(self, request: Request, route: Route | None, answer: Answer) -> Answer:
         headers = {
             "x-ms-request-id": guid(self._rng),
             "x-ms-correlation-request-id": request.headers.get("x-ms-correlation-request-id", guid(self._rng)),
@@ -109,9 +109,14 @@ class Arm:
         }
         if answer.status < 400 and "Retry-After" in answer.headers:
             headers["Retry-After"] = str(self.retry_after)
-        if self._buckets is not None:
-            headers.update(self._buckets.remaining(request.method))
+        if self.buckets is not None and route is not None:
+            left = self.buckets.remaining(request.method, request.path, _policy(request, route))
+            headers.update({name: value for name, value in left.items() if name not in headers})
         return replace(answer, headers=headers)
+
+
+def _policy(request: Request, route: Route) -> str:
+    return compute_policy("LIST" if route.lists else request.method, request.path)
 
 
 def error_answer(error: AzureError) -> Answer:

@@ -29,7 +29,7 @@ def machine_body(machine: Machine, *, instance_view: bool = False, upper_case_gr
     properties.update(
         {
             "hardwareProfile": {**properties.get("hardwareProfile", {}), "vmSize": machine.spec.size},
-            "provisioningState": machine.provisioning_state,
+            "provisioningState": _shown_state(machine),
             "vmId": machine.vm_id,
             "timeCreated": compute_time(machine.created_at),
             "networkProfile": _network_profile(machine),
@@ -57,6 +57,12 @@ def machine_body(machine: Machine, *, instance_view: bool = False, upper_case_gr
     if machine.extensions:
         shown["resources"] = [extension_body(extension) for extension in machine.extensions.values()]
     return shown
+
+
+def _shown_state(machine: Machine) -> str:
+    """A machine is Updating while one of its extensions is worked on."""
+    busy = machine.provisioning_state == "Succeeded" and any(one.busy for one in machine.extensions.values())
+    return "Updating" if busy else machine.provisioning_state
 
 
 def _copied(body: Json) -> dict[str, Any]:

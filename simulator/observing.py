@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from rollout.model import (
+    AGENT_EXTENSION,
+    JOIN_EXTENSION,
     QUARANTINE_TAG,
     ROLLOUT_TAG,
     HostPool,
@@ -64,6 +66,8 @@ class _View(NamedTuple):
 
 
 _NO_VIEW = _View("", {})
+_AT_WORK = _View("", dict.fromkeys((JOIN_EXTENSION, AGENT_EXTENSION), "Updating"))
+"""What need not be read: Azure is at work on one of the machine's extensions, and starts no other one meanwhile."""
 
 
 def _session(one: Session) -> UserSession:
@@ -226,7 +230,9 @@ class PoolReader:
     ) -> SessionHost:
         name = registration.name if registration else vm.name if vm else ""
         view = _NO_VIEW
-        if vm is not None and name in in_hand and vm.provisioning in ("Succeeded", "Failed"):
+        if vm is not None and vm.provisioning == "Updating":
+            view = _AT_WORK
+        elif vm is not None and name in in_hand and vm.provisioning != "Creating":
             path = f"{vm.id}/instanceView"
             view = self._call("GET", path, lambda: self._read_view(vm.id))
         of_vm: dict[str, Any] = {}

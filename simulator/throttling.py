@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -36,11 +37,16 @@ _MACHINE = "/providers/microsoft.compute/"
 
 
 class TokenBuckets:
-    """One set of buckets for one caller; subscriptions and regions are not told apart."""
+    """One set of buckets for one caller; subscriptions and regions are not told apart.
+
+    `lowest` is the least that each bucket has held, `taken` how many requests it has let through.
+    """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._levels: dict[str, tuple[float, datetime]] = {}
+        self.lowest: dict[str, float] = {}
+        self.taken: Counter[str] = Counter()
 
     def take(self, method: str, path: str, policy: str) -> None:
         """Take one token for the request from each bucket it counts against; a 429 when one is empty."""
@@ -63,11 +69,18 @@ class TokenBuckets:
         if wait:
             raise compute_throttled(policy, wait)
 
-    def remaining(self, method: str) -> dict[str, str]:
-        """The header that tells how many requests of this kind are left."""
+    def remaining(self, method: str, path: str, policy: str) -> dict[str, str]:
+        """The headers that tell how many requests of this kind are left: Resource Manager's, and Compute's own."""
         verb = _verb(method)
-        level, _ = self._levels.get(verb, (ARM_BUCKETS[verb][0], self._now()))
-        return {f"x-ms-ratelimit-remaining-subscription-{verb}": str(int(level))}
+        headers = {f"x-ms-ratelimit-remaining-subscription-{verb}": str(self._left(verb, ARM_BUCKETS[verb]))}
+        if _MACHINE in path.lower():
+            left = self._left(policy, COMPUTE_PER_SUBSCRIPTION[policy])
+            headers["x-ms-ratelimit-remaining-resource"] = f"Microsoft.Compute/{policy};{left}"
+        return headers
+
+    def _left(self, name: str, bucket: Bucket) -> int:
+        level, since = self._levels.get(name, (bucket[0], self._now()))
+        return int(min(bucket[0], level + bucket[1] * (self._now() - since).total_seconds()))
 
     def _take(self, name: str, bucket: Bucket) -> int:
         """Take one token; the seconds to wait for the next one when there is none."""
@@ -79,6 +92,8 @@ class TokenBuckets:
             self._levels[name] = (level, now)
             return math.ceil((1 - level) / refill)
         self._levels[name] = (level - 1, now)
+        self.lowest[name] = min(level - 1, self.lowest.get(name, capacity))
+        self.taken[name] += 1
         return 0
 
 

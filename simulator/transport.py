@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import requests
 from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import RequestsTransport
@@ -76,7 +76,7 @@ class AnyoneCredential:
 
 
 def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
-    content = b"" if answer.body is None else json.dumps(answer.body).encode()
+    content = b"" if answer.body is None else msgspec.json.encode(answer.body)
     headers = {**answer.headers, "Content-Length": str(len(content))}
     if answer.body is not None:
         headers["Content-Type"] = "application/json; charset=utf-8"

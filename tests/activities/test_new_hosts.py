@@ -15,6 +15,7 @@ from rollout.policy import ActiveDirectoryJoin, SessionHostTemplate
 from rollout.pool import start
 from rollout.steps import JoinHost, ProvisionHost
 from simulator.errors import AzureError
+from simulator.extensions import ExtensionSpec
 from simulator.faults import Site
 from tests.activities.orders import carry_out, installing, joining, provisioning, run
 from tests.adapters.office import EXCLUSION_TAG, ROLLOUT, SUBNET, SimulatedOffice
@@ -127,7 +128,20 @@ def test_joining_twice_starts_one_extension(office: SimulatedOffice) -> None:
     assert joining(office, host) == OK
     assert joining(office, host) == OK
 
-    assert len(bodies(office, "PUT", JOIN_EXTENSION)) == 1
+    # Azure refuses the second one while the first is under way, and that is fine.
+    assert office.arm.statuses[409] == 1
+    office.wait(minutes=10)
+    assert office.host(NEW, NEW).extensions == {JOIN_EXTENSION: "Succeeded"}
+
+
+def test_an_extension_of_somebody_else_in_the_way_is_waited_for(office: SimulatedOffice) -> None:
+    provisioning(office, NEW)
+    office.wait(minutes=15)
+    host = office.host(NEW)
+    others = ExtensionSpec("Microsoft.Azure.Monitor", "AzureMonitorWindowsAgent", "1.0", {}, {}, {})
+    office.estate.extensions.put(host.vm_id, "monitor", others)
+
+    assert joining(office, host)["error"]["code"] == "Conflict"
 
 
 def test_an_extension_that_failed_is_started_again(office: SimulatedOffice) -> None:

@@ -9,10 +9,10 @@ import pytest
 from adapters import pool_reader, session_hosts, virtual_machines
 from adapters.errors import StepFailed
 from adapters.pool_reader import host_shape, is_unregistered_host, read_regions, registered_host, vm_half
-from rollout.model import HostShape, SessionHost
+from rollout.model import JOIN_EXTENSION, HostShape, SessionHost
 from simulator.errors import AzureError
 from simulator.faults import Site
-from tests.activities.orders import provisioning
+from tests.activities.orders import joining, provisioning
 from tests.adapters.office import ROLLOUT, SimulatedOffice, simulated_office
 
 POOL = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.DesktopVirtualization/hostPools/office"
@@ -52,7 +52,73 @@ def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None
             office.look()
             calls[hosts] = office.arm.calls.total()
 
-    assert calls[3] == calls[100] == 6
+    assert calls[3] == calls[100] == 4
+
+
+def test_sessions_are_listed_once_some_host_counts_one() -> None:
+    with simulated_office(people=20) as office:
+        before = office.arm.calls["userSessions.listByHostPool"]
+        office.look()
+        assert office.arm.calls["userSessions.listByHostPool"] == before
+        office.wait(hours=4)
+        office.look()
+        assert office.arm.calls["userSessions.listByHostPool"] == before + 1
+
+
+def test_azure_is_asked_for_power_only_where_no_agent_reports(office: SimulatedOffice) -> None:
+    office.estate.machines.deallocate(office.office.machine_id("avd-001"))
+    office.wait(minutes=10)
+
+    assert [host.power for host in office.look().hosts] == ["running", "deallocated", "running"]
+    assert office.arm.calls["virtualMachines.get"] == 1
+    assert office.arm.calls["virtualMachines.listAll"] == 0
+
+
+def test_a_host_that_was_switched_off_this_moment_is_not_taken_for_a_running_one(office: SimulatedOffice) -> None:
+    office.estate.machines.deallocate(office.office.machine_id("avd-001"))
+    office.wait(minutes=4)
+
+    assert office.host("avd-001").power == "deallocated"
+
+
+def test_many_hosts_without_a_heartbeat_take_one_list() -> None:
+    with simulated_office(hosts=40, powered_off=20) as office:
+        assert [host.power for host in office.look().hosts].count("deallocated") == 20
+        assert office.arm.calls["virtualMachines.listAll"] == 1
+        assert office.arm.calls["virtualMachines.get"] == 0
+
+
+def test_a_list_of_power_states_serves_the_other_pools_of_the_subscription_and_nobody_twice() -> None:
+    with simulated_office(hosts=20, powered_off=10) as office:
+        now, subscription = office.clock(), office.office.subscription
+        for pool in ("one", "two", "three"):
+            virtual_machines.power_states(subscription, pool, now)
+        assert office.arm.calls["virtualMachines.listAll"] == 1
+
+        virtual_machines.power_states(subscription, "two", now)
+        assert office.arm.calls["virtualMachines.listAll"] == 2
+        virtual_machines.power_states(subscription, "four", now + virtual_machines.POWER_KEPT)
+        assert office.arm.calls["virtualMachines.listAll"] == 3
+
+
+def test_long_lists_are_read_in_large_pages() -> None:
+    with simulated_office(hosts=25) as office:
+        office.arm.page_size = 4
+
+        office.look()
+
+        assert office.arm.calls["sessionHosts.list"] == 1
+
+
+def test_where_large_pages_are_refused_the_usual_ones_are_read_from_then_on() -> None:
+    with simulated_office(hosts=25) as office:
+        office.arm.page_size = 10
+        office.faults.fail_next("GET", "sessionHosts$", AzureError(400, "400", "PageSize must be at most 200."))
+
+        assert len(office.look().hosts) == 25
+        assert len(office.look().hosts) == 25
+
+        assert office.arm.calls["sessionHosts.list"] == 1 + 3 + 3
 
 
 def test_long_lists_are_read_to_the_last_page() -> None:
@@ -83,10 +149,48 @@ def test_a_new_vm_is_shown_before_it_registers_and_looked_into_only_when_asked(o
 
     assert office.host("avd-004").registration == ""
     assert office.host("avd-004").extensions == {}
-    before = office.arm.calls.total()
+    before = office.arm.calls["virtualMachines.get"]
     assert office.host("avd-004", "avd-004", "avd-001").provisioning == "Succeeded"
     # One call for the new VM; none for the host that is registered.
-    assert office.arm.calls.total() - before == 7
+    assert office.arm.calls["virtualMachines.get"] - before == 1
+
+
+def test_a_new_vm_that_azure_is_at_work_on_is_not_looked_into(office: SimulatedOffice) -> None:
+    provisioning(office, "avd-004")
+    assert office.host("avd-004", "avd-004").provisioning == "Creating"
+    office.wait(minutes=10)
+    new = office.host("avd-004", "avd-004")
+    joining(office, new)
+    before = office.arm.calls["virtualMachines.get"]
+
+    host = office.host("avd-004", "avd-004")
+
+    assert (host.provisioning, host.extensions[JOIN_EXTENSION]) == ("Updating", "Updating")
+    assert office.arm.calls["virtualMachines.get"] == before
+    office.wait(minutes=10)
+    assert office.host("avd-004", "avd-004").extensions == {JOIN_EXTENSION: "Succeeded"}
+
+
+@pytest.mark.parametrize(("goes_well", "looks"), [(True, 0), (False, 1)])
+def test_a_vm_that_was_only_asked_for_is_looked_into_when_it_failed(
+    office: SimulatedOffice, goes_well: bool, looks: int
+) -> None:
+    if not goes_well:
+        office.faults.fail_next("*", "avd-004", Site.ALLOCATION_FAILED)
+    provisioning(office, "avd-004")
+    office.wait(minutes=15)
+
+    pool_reader.observe(
+        office.pool_id,
+        office.office.version_id("2.0.0"),
+        office.policy(),
+        ROLLOUT,
+        ["avd-004"],
+        office.clock(),
+        untouched=["avd-004"],
+    )
+
+    assert office.arm.calls["virtualMachines.get"] == looks
 
 
 def test_a_vm_that_azure_had_no_room_for_says_why(office: SimulatedOffice) -> None:

@@ -26,7 +26,7 @@ class Crash(Exception):
 
 @dataclass
 class Later:
-    """A sub-orchestration's answer that comes after `takes`."""
+    """An answer of an activity or a sub-orchestration that comes after `takes`."""
 
     takes: timedelta
     result: Any
@@ -144,7 +144,9 @@ class Play:
             )
         elif kind == ACTIVITY:
             self._add({"EventType": 4, "EventId": sequence, "Name": name, "Version": "", "Input": action["input"]})
-            self._open[sequence] = (self.now, self._answer(name, given, sequence, 5, 6))
+            event = self._answer(name, given, sequence, 5, 6)
+            takes = event.pop("takes", timedelta(0))
+            self._open[sequence] = (self.now + takes, event)
         elif kind == SUB_ORCHESTRATION:
             self._add(
                 {"EventType": 7, "EventId": sequence, "Name": name, "Version": "", "InstanceId": action["instanceId"]}

@@ -14,7 +14,7 @@ from rollout.assignments import PoolRollout
 from rollout.instance_ids import host_pool_key
 from rollout.model import HostProgress, Phase, RolloutState, SessionProgress, Stage
 from rollout.steps import Decision, NotifySessions, RemoveHost, StartDraining, Step
-from tests.orchestrators.stage import START, Crash, Play, Played
+from tests.orchestrators.stage import START, Crash, Later, Play, Played
 from tests.rollout.builders import POOL_ID, a_policy, registration_of, version_id, vm_id
 
 DIGEST = "abc123"
@@ -206,6 +206,62 @@ def test_histories_stay_short_however_long_the_rollout_takes(steps: int) -> None
 
     assert len(turns.seen) == 31
     assert played.longest_history < 500
+
+
+@pytest.mark.parametrize("answers_come", ["together", "one by one"])
+def test_no_history_passes_500_events_though_hundreds_of_steps_are_decided_on(answers_come: str) -> None:
+    names = [f"avd-{n:04}" for n in range(400)]
+    in_hand = {name: HostProgress(stage=Stage.DRAINING, since=START) for name in names}
+    state = RolloutState(MINE, POOL_ID, version_id("2.0.0"), START, in_hand=in_hand)
+    started: list[str] = []
+
+    class Pool(Turns):
+        """Decides on every host that is not drained yet."""
+
+        def __call__(self, turn: Any) -> Any:
+            left = [draining(name) for name in names if name not in started]
+            self._turns = [left, []] if left else [[]]
+            return super().__call__(turn)
+
+    def drain(order: Any) -> Any:
+        started.append(order["step"]["host"])
+        delay = timedelta(seconds=len(started) if answers_come == "one by one" else 0)
+        return Later(delay, {"ok": True})
+
+    turns = Pool()
+    played = roll(turns, state=state, start_draining=drain)
+
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert sorted(started) == names
+    assert played.longest_history < 500
+    assert all(host.attempts == 0 for seen in turns.seen for host in seen.in_hand.values())
+
+
+def test_a_turn_that_could_not_do_everything_is_followed_by_the_next_at_once() -> None:
+    names = [f"avd-{n:04}" for n in range(150)]
+    in_hand = {name: HostProgress(stage=Stage.DRAINING, since=START) for name in names}
+    state = RolloutState(MINE, POOL_ID, version_id("2.0.0"), START, in_hand=in_hand)
+    turns = Turns([draining(name) for name in names], [draining(name) for name in names[100:]], [])
+
+    played = roll(turns, state=state)
+
+    decided_at = [at for at, name, _ in played.calls if name == "decide_turn"]
+    assert decided_at[1] - decided_at[0] < timedelta(seconds=2)
+    assert decided_at[2] - decided_at[1] >= timedelta(minutes=5)
+    assert len(played.called("start_draining")) == 100 + 50
+
+
+def test_steps_that_wait_for_azure_are_looked_at_again_when_it_takes_calls() -> None:
+    in_hand = {"avd-001": HostProgress(stage=Stage.REMOVING, since=START)}
+    state = RolloutState(MINE, POOL_ID, version_id("2.0.0"), START, in_hand=in_hand)
+    turns = Turns([removing("avd-001")], [])
+    wait = {"error": {"code": "Deferred", "message": "few calls left", "retry_after": 8}}
+
+    played = roll(turns, state=state, remove_host=lambda _: wait)
+
+    decided_at = [at for at, name, _ in played.calls if name == "decide_turn"]
+    assert timedelta(seconds=8) <= decided_at[1] - decided_at[0] < timedelta(seconds=9)
+    assert turns.seen[1].in_hand["avd-001"].attempts == 0
 
 
 def test_a_new_execution_goes_on_with_what_was_remembered() -> None:

@@ -7,17 +7,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from rollout.model import HostShape
-from rollout.orders import Answer, Order, activity_of, order, outcomes
+from rollout.model import HostProgress, HostShape, Stage
+from rollout.orders import _URGENCY, AT_ONCE, Answer, Order, activity_of, order, outcomes, within
+from rollout.policy import minutes
 from rollout.steps import (
+    Decision,
     NotifySessions,
     ProvisionHost,
     RemoveHost,
     SignOutSessions,
+    StartDraining,
     Step,
     StepError,
     StepOutcome,
+    StopDraining,
 )
 from tests.rollout.builders import MORNING, POOL_ID, ROLLOUT, a_policy, a_state, registration_of, version_id, vm_id
 
@@ -92,3 +97,54 @@ def test_an_answer_that_cannot_be_read_is_a_failure_that_may_pass(answer: Any) -
 
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.retriable) == ("UnreadableAnswer", True)
+
+
+# ------------------------------------------------------------------------------------------- more steps than one turn's
+
+
+def many(kind: Any, count: int, **fields: Any) -> list[Step]:
+    names = [f"avd-{kind.__name__.lower()}-{index}" for index in range(count)]
+    return [kind(host=name, vm_id=vm_id(name), reason="a test", **fields) for name in names]
+
+
+def decided(steps: list[Step], stage: Stage, **fields: Any) -> Decision:
+    in_hand = {step.host: HostProgress(stage=stage, since=MORNING) for step in steps}
+    state = a_state(in_hand=in_hand)
+    return Decision(state, tuple(steps), wake_at=MORNING + minutes(5), **fields)
+
+
+def test_a_decision_that_a_turn_can_carry_out_is_left_as_it_is() -> None:
+    decision = decided([PROVISION, REMOVE], Stage.DRAINING)
+
+    assert within(decision, 2, MORNING) is decision
+
+
+def test_what_people_gain_from_comes_before_what_takes_hosts_from_them() -> None:
+    steps = [
+        *many(StartDraining, 3, registration="r"),
+        *many(RemoveHost, 3, registration="r"),
+        *many(StopDraining, 3, registration="r"),
+    ]
+
+    first = within(decided(steps, Stage.DRAINING), 4, MORNING)
+
+    assert [type(step) for step in first.steps] == [StopDraining, StopDraining, StopDraining, RemoveHost]
+    assert first.wake_at == MORNING + AT_ONCE
+
+
+def test_keeping_people_off_an_unproven_host_does_not_wait() -> None:
+    keep_off = many(StartDraining, 1, registration="r")
+    decision = decided([*many(RemoveHost, 3, registration="r"), *keep_off], Stage.VERIFYING)
+
+    assert within(decision, 1, MORNING).steps == tuple(keep_off)
+
+
+def test_a_last_decision_stays_the_last_one() -> None:
+    steps = many(StopDraining, 3, registration="r")
+    last = structs.replace(decided(steps, Stage.GIVING_BACK), wake_at=None, done=True)
+
+    assert within(last, 2, MORNING).wake_at is None
+
+
+def test_every_kind_of_step_has_its_urgency() -> None:
+    assert set(_URGENCY) == set(typing.get_args(Step))

@@ -12,6 +12,7 @@ from rollout.model import HostProgress, RolloutState, SessionProgress, Stage
 from rollout.outcomes import MAX_ATTEMPTS, SETTLING, record, retry_pause
 from rollout.policy import hours, minutes
 from rollout.steps import (
+    DEFERRED,
     InstallAgent,
     JoinHost,
     NotifySessions,
@@ -230,3 +231,35 @@ def test_other_refusals_of_a_vm_do_not_block_the_pool(code: str) -> None:
 
     assert state.blocked is None
     assert list(state.in_hand) == [HOST]
+
+
+# ------------------------------------------------------------------------------------------------------------- put off
+
+
+@pytest.mark.parametrize("step", [PROVISION, JOIN, INSTALL, DRAIN, STOP, REMOVE, RELEASE, SWITCH_OFF, SIGN_OUT])
+def test_a_step_that_was_put_off_is_due_at_once_and_no_failed_attempt(step: Step) -> None:
+    state = holding(Stage.REMOVING, attempts=3, reason="Conflict: busy")
+
+    assert after(state, step, StepError(DEFERRED, "later")).in_hand[HOST].attempts == 3
+    assert after(state, step, StepError(DEFERRED, "later")) == state
+
+
+def test_a_step_that_waits_for_azure_to_take_calls_again_is_due_then() -> None:
+    progress = after(holding(Stage.REMOVING), REMOVE, StepError(DEFERRED, "later", retry_after=7)).in_hand[HOST]
+
+    assert (progress.attempts, progress.retry_at) == (0, MORNING + timedelta(seconds=7))
+
+
+def test_people_whose_message_was_put_off_have_not_been_told() -> None:
+    told = {"s1": SessionProgress(deadline=MORNING, notices=1), "s2": SessionProgress(deadline=MORNING, notices=2)}
+    state = holding(Stage.DRAINING, sessions=told)
+
+    progress = after(state, NOTIFY, StepError(DEFERRED, "later")).in_hand[HOST]
+
+    assert {id: session.notices for id, session in progress.sessions.items()} == {"s2": 1}
+
+
+def test_marking_a_failed_host_that_was_put_off_counts_as_no_attempt() -> None:
+    state = a_state(quarantined={HOST: "NotReadyInTime"})
+
+    assert after(state, QUARANTINE, StepError(DEFERRED, "later")) == state
