@@ -52,7 +52,7 @@ def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None
             office.look()
             calls[hosts] = office.arm.calls.total()
 
-    assert calls[3] == calls[100] == 6
+    assert calls[3] == calls[100] == 7
 
 
 def test_long_lists_are_read_to_the_last_page() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from azure.core.rest import HttpRequest
@@ -24,7 +25,7 @@ EVERY_DAY = Schedule("every day", WEEK, time(8), time(10), time(18), time(20), 5
 """RampUp at 08:00 UTC, an hour after the office's Monday morning begins: until then it is OffPeak."""
 
 
-def scaled(hosts: int = 10, *, powered_off: int = 0, schedule: Schedule = EVERY_DAY, **options: object) -> Office:
+def scaled(hosts: int = 10, *, powered_off: int = 0, schedule: Schedule = EVERY_DAY, **options: Any) -> Office:
     return office(hosts, powered_off=powered_off, scaling_schedules=[schedule], **options)
 
 
