@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
+
+from tzlocal.windows_tz import win_tz
 
 from rollout.model import (
     AGENT_EXTENSION,
@@ -15,9 +18,11 @@ from rollout.model import (
     ImageVersion,
     PoolSnapshot,
     RegionReplica,
+    ScalingPlan,
     SessionHost,
     UserSession,
 )
+from rollout.scaling import ScalingSchedule, scaling_plan
 from simulator import ids
 from simulator.errors import AzureError, ConnectionLost
 from simulator.estate import Estate
@@ -142,6 +147,7 @@ class PoolReader:
             hosts=tuple(hosts),
             names_in_use=tuple(sorted({vm.name for vm in machines.values()} | {host.name for host in hosts})),
             image=image,
+            scaling=self._read_scaling(now),
         )
 
     def refresh(self) -> None:
@@ -219,6 +225,30 @@ class PoolReader:
                 for region, replica in version.replicas.items()
             },
         )
+
+    def _read_scaling(self, now: datetime) -> ScalingPlan | None:
+        """The pool's plan. No fault strikes here: the app reads it twice an hour and goes on without when it cannot."""
+        for plan in self.estate.pools.scaling_plans(self.pool_id):
+            return scaling_plan(
+                plan.name,
+                enabled=plan.enabled,
+                exclusion_tag=plan.exclusion_tag,
+                zone=win_tz[plan.time_zone],
+                schedules=[
+                    ScalingSchedule(
+                        one.days,
+                        one.ramp_up,
+                        one.peak,
+                        one.ramp_down,
+                        one.off_peak,
+                        one.ramp_up_minimum,
+                        one.ramp_down_minimum,
+                    )
+                    for one in plan.schedules
+                ],
+                now=now,
+            )
+        return None
 
     def _host(
         self,

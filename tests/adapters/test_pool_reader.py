@@ -52,7 +52,7 @@ def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None
             office.look()
             calls[hosts] = office.arm.calls.total()
 
-    assert calls[3] == calls[100] == 4
+    assert calls[3] == calls[100] == 5
 
 
 def test_sessions_are_listed_once_some_host_counts_one() -> None:
