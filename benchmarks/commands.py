@@ -1,4 +1,7 @@
-"""`python3 dev.py bench`: play every contender on every case with every seed, and show what came out."""
+"""`python3 dev.py bench`: play every contender on every case with every seed, and show what came out.
+
+`--scale` measures something else: what a rollout costs the app as pools grow, see scale.py.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,10 @@ Play = tuple[Case, str, int]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 when every target is held, 1 when one is missed."""
     options = _options().parse_args(arguments)
+    if options.scale:
+        from benchmarks import scale  # noqa: PLC0415 - it brings the whole app with it
+
+        return scale.main([flag for flag in ("--quick", "--json") if getattr(options, flag.strip("-"))])
     console = Console(stderr=options.json)
     if not console.is_terminal:
         console = Console(stderr=options.json, width=_WIDTH)
@@ -74,6 +81,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this case")
     parser.add_argument("--contender", action="append", choices=list(CONTENDERS), help="only this contender")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the work (1)")
+    parser.add_argument(
+        "--scale", action="store_true", help="measure what a rollout costs as pools grow, and nothing else"
+    )
     parser.add_argument("--quick", action="store_true", help="small pools and two seeds: a minute at most")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots")

@@ -1,6 +1,6 @@
 """What a rollout costs as pools grow: CPU, calls to Azure, history, state and memory, and what is left in the buckets.
 
-    python -m benchmarks.scale [--quick] [--json]
+    python3 dev.py bench --scale [--quick] [--json]
 
 The core is measured alone, in the simulated estate without a wire; the whole app on the local host in virtual time,
 with the real Durable SDK and the real Azure clients, against a simulated Azure that throttles as the real one does.

@@ -163,7 +163,7 @@ def may_move(slots: Slots, people: int) -> bool:
     return slots.free - people >= slots.reserve * GIVE_BACK_BELOW
 
 
-def room_to_move(slots: Slots, people: int) -> Slots:
+def _room_to_move(slots: Slots, people: int) -> Slots:
     """The slots with a reserve that also leaves room for so many people who are to be asked next.
 
     Were hosts drained down to the reserve itself, those on the first of them could not be asked to leave, and if
@@ -193,9 +193,12 @@ def give_back_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
 
 
 def choose_to_drain(
-    candidates: Iterable[SessionHost], slots: Slots, pool: HostPool, *, limit: int
+    candidates: Iterable[SessionHost], slots: Slots, pool: HostPool, *, limit: int, next_to_move: int = 0
 ) -> tuple[list[SessionHost], Slots, SessionHost | None]:
     """Choose at most `limit` outdated hosts to drain now.
+
+    `next_to_move` is how many people are at work on the drained host that is to be emptied next, 0 when none is: then
+    it is the first one chosen here. Room is left for them, see `_room_to_move`.
 
     Returns the hosts, the slots that are left, and the first host that the reserve forbids to drain (None when it
     forbids none). The ones behind that may fit all the same: it may be the emptiest of all and so the dearest.
@@ -205,9 +208,10 @@ def choose_to_drain(
     for host in drain_order(candidates):
         if len(chosen) >= limit:
             break
-        if may_drain(slots, host, pool):
+        if may_drain(_room_to_move(slots, next_to_move), host, pool):
             slots = after_draining(slots, host, pool)
             chosen.append(host)
+            next_to_move = min(filter(None, (next_to_move, host.at_work)), default=0)
         else:
             refused = refused or host
     return chosen, slots, refused

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from msgspec import structs
 
-from rollout.capacity import choose_to_drain, drain_order, free_slots_of, may_move
+from rollout.capacity import choose_to_drain, drain_order, free_slots_of, give_back_order, may_move
 from rollout.drain import DrainPlan, mark_of, plan_drain
 from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.orders import forced_sessions
@@ -184,12 +184,24 @@ def _choose_to_ask(turn: Turn, candidates: list[SessionHost]) -> list[SessionHos
     if not chosen and candidates and not turn.in_hand and may_move(slots, candidates[0].at_work):
         # Nothing else goes on, and there is room somewhere: who lands on an outdated host is spared a second sign-out.
         return candidates[:1]
+    if not chosen and candidates and not turn.in_hand:
+        _make_room_for(turn, candidates[0])
     if not chosen and candidates:
         turn.refused_by_reserve = (
             f"the {count_of(candidates[0].load, 'session')} on {candidates[0].name} would need a place elsewhere: "
             f"{room} slots are free on current hosts, {slots.free} in all, and the reserve is {slots.reserve}"
         )
     return chosen
+
+
+def _make_room_for(turn: Turn, next_to_go: SessionHost) -> None:
+    """Give the fullest steered host back, so that the people on the one that goes next may be asked to leave.
+
+    More people have come than there were when it was steered. Nothing else goes on, so nothing else would make room.
+    """
+    others = [host for host in turn.steered if host.name != next_to_go.name and host.load < turn.pool.max_session_limit]
+    for host in give_back_order(others)[:1]:
+        give_back(turn, host.name, f"its places are needed for the people on {next_to_go.name}, which goes next")
 
 
 def _emptied_or_asked(turn: Turn) -> int:

@@ -47,7 +47,7 @@ from rollout.replacing import (
 )
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_all, give_back_while_short, steer
 from rollout.steps import Decision, StepError
-from rollout.turn import GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.turn import DRAINED_STAGES, GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
 
 TELLING_ATTEMPTS = 3
@@ -293,7 +293,8 @@ def _free_outdated_hosts(turn: Turn) -> None:
 def _shed_surplus(turn: Turn) -> None:
     """Make the pool as large as it was: skipped hosts that have emptied go before hosts on the new version."""
     emptied = [host for host in turn.left_alone if not host.load and turn.skipped[host.name] == GRACE_ENDED]
-    wave = start_wave(turn, turn.to_shed, emptied or turn.current)
+    too_many = turn.to_shed - len(turn.in_stage(DRAINED_STAGES))  # those that leave already are still counted
+    wave = start_wave(turn, too_many, emptied or turn.current)
     for host in emptied:
         if host.name in turn.in_hand:
             turn.take_up_again(host.name)

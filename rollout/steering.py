@@ -15,7 +15,6 @@ from rollout.capacity import (
     after_draining,
     choose_to_drain,
     give_back_order,
-    room_to_move,
     would_accept_sign_ins,
 )
 from rollout.drain import withdrawn_notice
@@ -34,9 +33,8 @@ def steer(turn: Turn, candidates: list[SessionHost]) -> None:
         return  # what has just been given back shall help first; one that cannot be given back holds nothing up
     accepting = [host for host in candidates if host.allows_new_sessions]
     slots = turn.slots()
-    if waiting := [host.at_work for host in turn.steered if host.at_work]:
-        slots = room_to_move(slots, min(waiting))
-    chosen, _, refused = choose_to_drain(accepting, slots, turn.pool, limit=STARTS_PER_TURN)
+    next_to_move = min((host.at_work for host in turn.steered if host.at_work), default=0)
+    chosen, _, refused = choose_to_drain(accepting, slots, turn.pool, limit=STARTS_PER_TURN, next_to_move=next_to_move)
     for host in chosen:
         turn.put(host.name, HostProgress(stage=Stage.STEERING, since=turn.now))
         turn.redo(drain_step(turn, host))
