@@ -258,7 +258,8 @@ def rollouts_under_way(draw: st.DrawFn) -> tuple[PoolSnapshot, RolloutState, Poo
         drain={"grace": draw(st.sampled_from([minutes(20), hours(1), hours(8)])), "reminders": ()},
     )
     pool = a_pool(hosts, load_balancer=draw(st.sampled_from(["BreadthFirst", "DepthFirst"])))
-    return pool, a_rolling_state(pool, in_hand), policy
+    size = len(hosts) + sum(host.stage is Stage.PROVISIONING for host in in_hand.values())  # none is too many
+    return pool, a_rolling_state(pool, in_hand, desired=size), policy
 
 
 @given(rollouts_under_way())
