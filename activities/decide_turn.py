@@ -19,7 +19,7 @@ from adapters.pool_reader import observe
 from rollout.model import PoolSnapshot, RolloutState, Stage
 from rollout.orders import MOST_STEPS, within
 from rollout.policy import PoolPolicy
-from rollout.pool import decide, decide_unreadable
+from rollout.pool import decide, decide_unreadable, to_look_into
 from rollout.steps import Decision, StartDraining
 
 bp = df.Blueprint()
@@ -52,9 +52,8 @@ def decide_turn(turn: Payload) -> Payload:
 
 def _decide(order: TurnOrder) -> Decision:
     state, policy, now = order.state, order.policy, order.now
-    asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
-    joining = [name for name, host in state.in_hand.items() if host.stage is Stage.JOINING]
-    new = asked_for + joining
+    new = to_look_into(state, now)
+    asked_for = [name for name in new if state.in_hand[name].stage is Stage.PROVISIONING]
     try:
         snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, new, now, untouched=asked_for)
         return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot)

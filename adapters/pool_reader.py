@@ -40,6 +40,9 @@ FEW_VMS = 4
 """So many VMs are asked one by one how they are powered; more by the list of all VMs of the subscription, which has a
 page for every 200 of them. Compute allows 27 times as many reads of one VM as of lists."""
 
+_MADE = ("Succeeded", "Failed")
+"""Provisioning states of a VM of which the instance view tells more than the list."""
+
 _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
 
@@ -76,7 +79,7 @@ def observe(
     new = {name for name in in_hand if name in hosts and hosts[name].vm_id and not hosts[name].registration}
     made = {name for name in untouched if name in new and hosts[name].provisioning == "Succeeded"}
     hosts |= {name: _looked_into(hosts[name]) for name in sorted(new - made)}
-    hosts |= _with_power({name: host for name, host in hosts.items() if name not in new}, pool_id, now)
+    hosts |= _with_power({name: host for name, host in hosts.items() if host.registration}, pool_id, now)
     return PoolSnapshot(
         pool=structs.replace(pool, id=pool_id),
         observed_at=now,
@@ -192,12 +195,10 @@ def _registered_hosts(
 
 
 def _looked_into(host: SessionHost) -> SessionHost:
-    if host.provisioning == "Creating":
-        return host
     if host.provisioning == "Updating":
         # Azure is at work on one of its extensions, and starts no other one meanwhile.
         return structs.replace(host, extensions=dict.fromkeys((JOIN_EXTENSION, AGENT_EXTENSION), "Updating"))
-    body = virtual_machines.read_with_instance_view(host.vm_id)
+    body = virtual_machines.read_with_instance_view(host.vm_id) if host.provisioning in _MADE else None
     if body is None:
         return host
     return structs.replace(
@@ -210,7 +211,7 @@ def _looked_into(host: SessionHost) -> SessionHost:
 
 
 def _with_power(hosts: dict[str, SessionHost], pool_id: str, now: datetime) -> dict[str, SessionHost]:
-    """The hosts that have a VM, with its power state."""
+    """Those of the hosts that have a VM, with its power state."""
     known = {name: "running" for name, host in hosts.items() if _is_heard_of(host, now)}
     asked = {
         name: host.vm_id

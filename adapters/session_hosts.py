@@ -221,6 +221,7 @@ def user_session(body: Json) -> UserSession:
         id=resource_ids.last(text(body, "name") or text(body, "id")),
         user=text(body, "properties", "userPrincipalName"),
         state=text(body, "properties", "sessionState") or "Unknown",
+        began=moment(body, "properties", "createTime"),
     )
 
 

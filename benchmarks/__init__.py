@@ -1,1 +1,1 @@
-"""Measures the scheduler and the app: against peers, against bounds, and as pools grow."""
+"""Goldroll and its peers on the same simulated estate: how long each takes, and what people have to put up with."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -31,45 +32,57 @@ ACCEPTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "Up
 """AVD brokers new sessions to hosts of these statuses only."""
 
 GIVE_BACK_BELOW = 0.6
-"""Share of the reserve below which a draining host is given back.
+"""Share of the reserve below which drained hosts are given back.
 
 Draining starts only when the whole reserve stays free, so that the two limits lie apart and a host does not flap
 between them."""
 
+GIVE_BACK_UP_TO = 0.8
+"""Share of the reserve up to which they are given back: between the limit and what a new drain needs."""
+
+FORECAST_SAFETY = 1.2
+"""So many times the sign-ins that are expected while a new host is made are kept free."""
+
+_RATE_WINDOWS = (timedelta(minutes=10), timedelta(hours=1))
+"""Spans over which sign-ins are counted: the short one sees a shift begin, the long one sees what goes on all day."""
+
+_ENOUGH_TO_COUNT = 3
+"""Fewer sign-ins in the short span are chance: twice in ten minutes is not twelve an hour."""
+
 
 class Slots(Struct, frozen=True):
-    """Session slots of the hosts that accept sign-ins: all of them, those free, and the share to keep free in percent.
+    """Session slots of a pool: those `free` on the `accepting` hosts that accept sign-ins, and those to keep free.
 
-    `free` may be negative when more people will look for a slot than there are. `leaving` are people at work on hosts
-    that drain.
+    `free` may be negative when more people will look for a slot than there are. `at_work` are people who sit in front
+    of a session on a drained host: they may need a slot at any moment. `keeps` tells that the policy asks for a reserve
+    at all.
     """
 
-    total: int
     free: int
-    reserve_percent: int
-    leaving: int = 0
-
-    @property
-    def reserve(self) -> int:
-        """Slots to keep free, rounded up: 15 % of 192 slots is 29."""
-        return math.ceil(self.total * self.reserve_percent / 100)
+    reserve: int
+    accepting: int
+    at_work: int = 0
+    keeps: bool = True
 
     @property
     def are_short(self) -> bool:
-        """So few are free that draining hosts must be given back: also when no host is left that accepts sign-ins."""
-        return self.free < self.reserve * GIVE_BACK_BELOW or (self.free <= 0 < self.reserve_percent)
+        """So few are free that drained hosts must be given back: also when no host is left that accepts sign-ins."""
+        return self.free < self.reserve * GIVE_BACK_BELOW or (self.free <= 0 and self.keeps)
+
+    @property
+    def are_short_of_enough(self) -> bool:
+        """Giving back, once begun, goes on until so many are free."""
+        return self.free < self.reserve * GIVE_BACK_UP_TO or (self.free <= 0 and self.keeps)
 
 
 def accepts_sign_ins(host: SessionHost) -> bool:
     """New sessions are brokered to this host: it runs, is connectable and not in drain mode."""
-    return (
-        bool(host.vm_id) and host.power == "running" and host.allows_new_sessions and host.status in ACCEPTING_STATUSES
-    )
+    return host.allows_new_sessions and would_accept_sign_ins(host)
 
 
 def would_accept_sign_ins(host: SessionHost) -> bool:
     """The host would accept sign-ins if it were not in drain mode."""
-    return accepts_sign_ins(structs.replace(host, allows_new_sessions=True))
+    return bool(host.vm_id) and host.power == "running" and host.status in ACCEPTING_STATUSES
 
 
 def free_slots_of(host: SessionHost, pool: HostPool) -> int:
@@ -77,69 +90,120 @@ def free_slots_of(host: SessionHost, pool: HostPool) -> int:
     return max(0, pool.max_session_limit - host.load) if accepts_sign_ins(host) else 0
 
 
-def count_slots(pool: HostPool, in_service: Iterable[SessionHost], reserve_percent: int) -> Slots:
+def count_slots(
+    pool: HostPool,
+    in_service: Iterable[SessionHost],
+    drained: Iterable[SessionHost],
+    reserve_percent: int,
+    forecast: float = 0,
+) -> Slots:
     """Count the session slots of the hosts that accept sign-ins among those `in_service`.
 
-    `in_service` are the hosts that people use: not those being provisioned, verified or quarantined. Hosts that are
-    unfit, or that somebody else has drained, offer nothing and so count for nothing: were they counted, a small pool
-    could never keep its reserve, not even with nobody on it.
+    `in_service` are the hosts that people use: not those being provisioned, verified or quarantined. `drained` are
+    those that the rollout keeps people off, and that would accept sign-ins otherwise. The reserve is a share of the
+    slots of both, so that it does not shrink as hosts are drained, or so many times the `forecast` sign-ins, if that is
+    more. Hosts that are unfit, or that somebody else has drained, offer nothing and count for nothing; and no more is
+    kept than a pool has without one of its hosts: a small pool could else never be rolled, not even with nobody on it.
     """
     accepting = [host for host in in_service if accepts_sign_ins(host) and host.registration]
-    free = sum(free_slots_of(host, pool) for host in accepting)
-    return Slots(len(accepting) * pool.max_session_limit, free, reserve_percent)
+    held = list(drained)
+    total = (len(accepting) + sum(would_accept_sign_ins(host) for host in held)) * pool.max_session_limit
+    wanted = max(math.ceil(total * reserve_percent / 100), math.ceil(forecast * FORECAST_SAFETY))
+    return Slots(
+        free=sum(free_slots_of(host, pool) for host in accepting),
+        reserve=max(0, min(wanted, total - pool.max_session_limit)),
+        accepting=len(accepting),
+        at_work=sum(host.at_work for host in held),
+        keeps=reserve_percent > 0,
+    )
+
+
+def sign_in_rate(hosts: Iterable[SessionHost], now: datetime) -> float:
+    """Sign-ins per hour of late: those of the last hour or six times those of the last ten minutes, whichever is more.
+
+    Counted from when the sessions that exist began, so that nothing needs to be remembered between two looks; people
+    who came and went in between are missed.
+    """
+    began = [session.began for host in hosts for session in host.sessions if session.began is not None]
+    short, long = (sum(now - moment <= span for moment in began) for span in _RATE_WINDOWS)
+    return max(float(long), 6.0 * short if short >= _ENOUGH_TO_COUNT else 0.0)
 
 
 def after_draining(slots: Slots, host: SessionHost, pool: HostPool) -> Slots:
-    """The slots as they will be when the host is drained and everybody on it has signed in elsewhere."""
+    """The slots as they will be when nobody new is brokered to the host any more; its people stay on it."""
     return structs.replace(
         slots,
-        total=slots.total - (pool.max_session_limit if accepts_sign_ins(host) else 0),
-        free=slots.free - free_slots_of(host, pool) - host.load,
-        leaving=slots.leaving + host.at_work,
+        free=slots.free - free_slots_of(host, pool),
+        accepting=slots.accepting - accepts_sign_ins(host),
+        at_work=slots.at_work + host.at_work,
     )
 
 
 def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
-    """The reserve stays free on the remaining hosts even when the host's people all sign in again there.
+    """The reserve stays free on the remaining hosts.
 
-    An empty host that accepts no sign-ins, and one that is switched off, costs nothing to drain. The last host that
-    accepts any goes when nobody at work needs it: a session that somebody has left behind would else keep it for ever.
+    A host that accepts no sign-ins costs nothing to drain. The last host that accepts any goes when nobody at work
+    needs it: a session that somebody has left behind would else keep it for ever.
     """
-    if not accepts_sign_ins(host) and host.load == 0:
+    if not accepts_sign_ins(host):
         return True
     after = after_draining(slots, host, pool)
-    return after.free >= after.reserve or (after.total == 0 and after.leaving == 0)
+    return after.at_work == 0 if after.accepting == 0 else after.free >= after.reserve
+
+
+def may_move(slots: Slots, people: int) -> bool:
+    """So many people may be asked to sign in elsewhere: when they have, no host needs to be given back."""
+    return slots.free - people >= slots.reserve * GIVE_BACK_BELOW
+
+
+def room_to_move(slots: Slots, people: int) -> Slots:
+    """The slots with a reserve that also leaves room for so many people who are to be asked next.
+
+    Were hosts drained down to the reserve itself, those on the first of them could not be asked to leave, and if
+    nobody left by themselves the rollout would stand still for ever.
+    """
+    return structs.replace(slots, reserve=max(slots.reserve, math.ceil(slots.reserve * GIVE_BACK_BELOW) + people))
 
 
 def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
-    """Outdated hosts in the order in which replacing them costs people least: switched off, unfit, fewest sessions."""
-    return sorted(hosts, key=lambda host: (not host.is_powered_off, accepts_sign_ins(host), host.load, host.name))
+    """Outdated hosts in the order in which replacing them costs people least.
+
+    Switched off, unfit, fewest people at work, fewest sessions; among equals one zone after the other, so that no zone
+    is emptied before the others.
+    """
+    ranked, seen = [], Counter[tuple[object, ...]]()
+    for host in sorted(hosts, key=lambda host: host.name):
+        cost = (not host.is_powered_off, would_accept_sign_ins(host), host.at_work, host.load)
+        place = (*cost, host.zone)
+        ranked.append(((*cost, seen[place], host.zone, host.name), host))
+        seen[place] += 1
+    return [host for _, host in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def give_back_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
-    """Draining hosts in the order of giving them back: the fullest first, as it would be replaced last."""
+    """Drained hosts in the order of giving them back: the fullest first, as it would be replaced last."""
     return sorted(hosts, key=lambda host: (-host.load, host.name))
 
 
-def choose_wave(
+def choose_to_drain(
     candidates: Iterable[SessionHost], slots: Slots, pool: HostPool, *, limit: int
 ) -> tuple[list[SessionHost], Slots, SessionHost | None]:
     """Choose at most `limit` outdated hosts to drain now.
 
-    Returns the hosts, the slots that are left when they have emptied, and the first host that the reserve forbids to
-    drain (None when it forbids none). The ones behind that may fit all the same: it may be unfit and crowded.
+    Returns the hosts, the slots that are left, and the first host that the reserve forbids to drain (None when it
+    forbids none). The ones behind that may fit all the same: it may be the emptiest of all and so the dearest.
     """
-    wave: list[SessionHost] = []
+    chosen: list[SessionHost] = []
     refused = None
     for host in drain_order(candidates):
-        if len(wave) >= limit:
+        if len(chosen) >= limit:
             break
         if may_drain(slots, host, pool):
             slots = after_draining(slots, host, pool)
-            wave.append(host)
+            chosen.append(host)
         else:
             refused = refused or host
-    return wave, slots, refused
+    return chosen, slots, refused
 
 
 def in_plain_words(message: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, structs
 
-from rollout.model import HostProgress, SessionHost, SessionProgress, count_of
+from rollout.model import HostProgress, SessionHost, SessionProgress, UserSession, count_of
 from rollout.policy import DrainPolicy, PoolPolicy
 from rollout.steps import NotifySessions, SignOutSessions
 
@@ -17,6 +19,10 @@ UNLISTED = "unlisted"
 
 MAX_SIGN_OUTS = 10
 """Sign-outs after which a session that is still listed counts as hung: about 20 minutes."""
+
+
+WAIT_FOR_THE_SPARED = timedelta(hours=12)
+"""So long after their deadline a host waits for people who have been signed out before; then it is left alone."""
 
 
 class DrainPlan(Struct, frozen=True):
@@ -35,17 +41,29 @@ class DrainPlan(Struct, frozen=True):
 
 
 def plan_drain(
-    host: SessionHost, progress: HostProgress, policy: PoolPolicy, now: datetime, *, may_sign_out: bool
+    host: SessionHost,
+    progress: HostProgress,
+    policy: PoolPolicy,
+    now: datetime,
+    *,
+    may_sign_out: bool,
+    signed_out: Collection[str] = (),
 ) -> DrainPlan:
     """Plan the next messages and sign-outs on a draining host.
+
+    As long as its people are not asked to leave (`progress.asked`), only disconnected sessions are dealt with.
 
     Each session has its own deadline, `grace` after it was first seen on the draining host: somebody who arrives late
     gets the same notice as everybody. Disconnected sessions are ended after `disconnected_grace` without a message,
     as nobody would read it. Active sessions past their deadline are signed out when `on_timeout` is `sign_out` and
     `may_sign_out` holds (room elsewhere, window open if required). One message goes out for each stage and session.
+    People among those `signed_out` before (see mark_of) are asked like everybody, and not signed out a second time.
     """
+    if not progress.asked:
+        idle = tuple(session for session in host.sessions if session.is_disconnected)
+        host = structs.replace(host, sessions=idle, session_count=len(idle))
     known = {
-        session.id: _seen(session.is_disconnected, progress.sessions.get(session.id), policy.drain, now)
+        session.id: _seen(session, progress.sessions.get(session.id), policy.drain, now, signed_out)
         for session in host.sessions
     }
     disconnected = [
@@ -53,7 +71,11 @@ def plan_drain(
         for session in host.sessions
         if session.is_disconnected and _disconnected_until(known[session.id], policy.drain) <= now
     ]
-    overdue = [s.id for s in host.sessions if not s.is_disconnected and known[s.id].deadline <= now]
+    overdue = [
+        session.id
+        for session in host.sessions
+        if not session.is_disconnected and known[session.id].deadline <= now and not known[session.id].spared
+    ]
     forced = overdue if policy.drain.on_timeout == "sign_out" and may_sign_out else []
     told = {
         session.id: stage
@@ -77,6 +99,14 @@ def plan_drain(
         wake_at=_next_look(host, remembered, policy.drain, now),
         hopeless=_hopeless(remembered, ending, now),
     )
+
+
+def mark_of(user: str) -> str:
+    """A short hash by which a rollout remembers whom it has signed out: names do not belong into histories and logs.
+
+    Two people in a pool of ten thousand share one with a chance of one in three hundred; the second is then spared too.
+    """
+    return hashlib.sha256(user.lower().encode()).hexdigest()[:8]
 
 
 def stages_reached(deadline: datetime, policy: DrainPolicy, now: datetime) -> int:
@@ -112,6 +142,8 @@ def withdrawn_notice(host: SessionHost, progress: HostProgress, policy: PoolPoli
 
 
 def _hopeless(known: dict[str, SessionProgress], ending: list[str], now: datetime) -> str:
+    if any(told.spared and now - told.deadline >= WAIT_FOR_THE_SPARED for told in known.values()):
+        return "somebody on it stays who has been signed out before"
     if any(known[id].sign_outs >= MAX_SIGN_OUTS for id in ending):
         return f"a session on it does not end, though it was signed out {MAX_SIGN_OUTS} times"
     if UNLISTED in known and known[UNLISTED].deadline <= now:
@@ -119,8 +151,16 @@ def _hopeless(known: dict[str, SessionProgress], ending: list[str], now: datetim
     return ""
 
 
-def _seen(is_disconnected: bool, before: SessionProgress | None, policy: DrainPolicy, now: datetime) -> SessionProgress:
-    known = before or SessionProgress(deadline=now + policy.grace)
+def _seen(
+    session: UserSession,
+    before: SessionProgress | None,
+    policy: DrainPolicy,
+    now: datetime,
+    signed_out: Collection[str],
+) -> SessionProgress:
+    # Whoever has a session here that is not known yet, and was signed out before, was so on another host.
+    known = before or SessionProgress(deadline=now + policy.grace, spared=mark_of(session.user) in signed_out)
+    is_disconnected = session.is_disconnected
     if not is_disconnected and known.notices == 0:
         # Nobody has been told yet: who was disconnected until now has had no notice that could have begun to run.
         known = structs.replace(known, deadline=now + policy.grace)

@@ -48,6 +48,7 @@ class Stage(StrEnum):
     PROVISIONING = "Provisioning"
     JOINING = "Joining"
     VERIFYING = "Verifying"
+    STEERING = "Steering"
     DRAINING = "Draining"
     REMOVING = "Removing"
     DISCARDING = "Discarding"
@@ -58,11 +59,15 @@ class Stage(StrEnum):
 
 
 class UserSession(Struct, frozen=True, omit_defaults=True):
-    """One person's session on a session host. `state` is AVD's word; unknown words count as active."""
+    """One person's session on a session host. `state` is AVD's word; unknown words count as active.
+
+    `began` is when the person signed in, None where AVD does not say.
+    """
 
     id: str
     user: str
     state: str = "Active"
+    began: datetime | None = None
 
     @property
     def is_disconnected(self) -> bool:
@@ -199,13 +204,15 @@ class SessionProgress(Struct, frozen=True, omit_defaults=True):
 
     `deadline` is when this session may be ended; `notices` counts the messages already sent (0: none yet);
     `disconnected_since` is when the session was first seen disconnected, as AVD does not report that moment.
-    `sign_outs` counts how often it was signed out: a session that hangs is listed on and on.
+    `sign_outs` counts how often it was signed out: a session that hangs is listed on and on. `spared` is who has been
+    signed out by this rollout before, on another host: they are not signed out a second time.
     """
 
     deadline: datetime
     notices: int = 0
     disconnected_since: datetime | None = None
     sign_outs: int = 0
+    spared: bool = False
 
 
 class HostProgress(Struct, frozen=True, omit_defaults=True):
@@ -213,7 +220,8 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
 
     `attempts` and `retry_at` belong to the step now due; both are cleared when the stage changes. For a host that is
     provisioned: `replaces` names the outdated host whose `shape` (an index into RolloutState.shapes), zone, power state
-    and drain mode it takes over. For a host that drains: `sessions` maps session ids to what each person was told.
+    and drain mode it takes over. For a host that drains: `asked` tells that its people are asked to leave, `sessions`
+    maps session ids to what each person was told.
     """
 
     stage: Stage
@@ -226,6 +234,7 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     stays_off: bool = False
     stays_drained: bool = False
     good_since: datetime | None = None
+    asked: bool = False
     sessions: dict[str, SessionProgress] = {}
     reason: str = ""
 
@@ -270,7 +279,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
     host in service to the moment since which it has been unhealthy, `started_at` if it was so before. `unreadable`
     counts turns in a row in which the pool could not be read. `unmarked` counts failed attempts to mark a quarantined
-    host. `last_number` is the highest number used in a name.
+    host. `last_number` is the highest number used in a name. `signed_out` are the people who have been signed out, each
+    as a short hash (see drain.mark_of). Steered hosts are not remembered: the tag on the VM and its drain mode say so.
     """
 
     rollout_id: str
@@ -302,6 +312,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     unreadable: int = 0
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
+    signed_out: tuple[str, ...] = ()
 
 
 _VERSION_ID = re.compile(

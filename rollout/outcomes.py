@@ -30,6 +30,9 @@ from rollout.steps import (
 SETTLING = timedelta(minutes=2)
 """How long a step that succeeded may take to show in what Azure lists, before it is taken again."""
 
+TAKES: dict[type, timedelta] = {JoinHost: timedelta(minutes=2), InstallAgent: timedelta(minutes=3.5)}
+"""How long an extension takes at least. Nobody looks into the VM before that: each look is a call for each new host."""
+
 SWITCHING_OFF = "SwitchingOff"
 """Reason of a new host that is proven and is being switched off, as the one before it was. A failed attempt keeps it:
 the VM may be off although the answer was lost, and a VM that is off would else never count as proven."""
@@ -70,7 +73,7 @@ def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
         return _let_go(state, step.host, progress)
     if isinstance(step, JoinHost | InstallAgent):
         # Attempts count how often an extension was started, so that one that fails again and again fails the host.
-        started = structs.replace(progress, attempts=progress.attempts + 1, retry_at=now + SETTLING)
+        started = structs.replace(progress, attempts=progress.attempts + 1, retry_at=now + TAKES[type(step)])
         return _with(state, step.host, started)
     if isinstance(step, ProvisionHost | RemoveHost | StartDraining | ReleaseHost):
         return _with(state, step.host, structs.replace(progress, attempts=0, retry_at=now + SETTLING))

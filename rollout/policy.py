@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from rollout.presets import PresetName
+
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
@@ -147,6 +149,7 @@ class PoolPolicy(_Model, frozen=True):
     so that `surge` + `max_unavailable` hosts are replaced at a time; session slots (`reserve`) bound both.
     `finish_within` (of the start) and `finish_by` (the first such time of day in `zone` at least twelve hours after it)
     say when the rollout shall be over: people are asked to leave as late as that allows, at once when neither is set.
+    The values of a `preset` fill in what the file does not say; in a policy that was read they are in the other keys.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -154,6 +157,7 @@ class PoolPolicy(_Model, frozen=True):
     image: str
     session_host: SessionHostTemplate
     zone: str = "UTC"
+    preset: PresetName = ""
     strategy: Literal["surge", "in_place"] = "surge"
     surge: Amount = "5%"
     max_unavailable: Amount = 0

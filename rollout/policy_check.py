@@ -87,10 +87,18 @@ class Check:
             self._value(entry, field.type, partial=partial)
         if entry in self._broken or not isinstance(entry.data, str):
             return
-        if field.type is timedelta and (model, field.name) not in _MAY_BE_ZERO and not _duration(entry.data):
+        if (
+            timedelta in (field.type, *get_args(field.type))
+            and (model, field.name) not in _MAY_BE_ZERO
+            and not _duration(entry.data)
+        ):
             self.report(entry, f"must be longer than nothing, got {shorten(entry.data)}")
 
     def _value(self, entry: Entry, expected: Any, *, partial: bool) -> None:
+        if types.NoneType in get_args(expected):
+            if entry.data is None:
+                return
+            (expected,) = (part for part in get_args(expected) if part is not types.NoneType)
         structs = _structs_in(expected)
         if len(structs) > 1:
             self._tagged(entry, structs, partial=partial)

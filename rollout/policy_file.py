@@ -1,12 +1,13 @@
 """Reads `goldroll.yaml` into a Policy, or says everything that is wrong with it and where.
 
 `defaults` holds any keys of a host pool; each pool's own keys win over them, key by key. Lists, and a `join` of another
-type, replace the default as a whole.
+type, replace the default as a whole. The values of a pool's preset come last: any key of the file wins over them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ from rollout.policy import ImagePolicy, Policy, PoolPolicy
 from rollout.policy_check import Check, unknown_key
 from rollout.policy_rules import conflicts_of
 from rollout.policy_tree import Entry, PolicyError, Problem, meant, read_tree, shorten
+from rollout.presets import preset_values
 
 __all__ = ["PolicyError", "Problem", "read_policy"]
 
@@ -26,8 +28,8 @@ MAX_HOST_POOLS = 1000
 def read_policy(text: str) -> Policy:
     """The policy of a file's text, defaults merged into each pool; raises PolicyError with every problem, nothing else.
 
-    Paths in problems are the file's own: what came from `defaults` is reported there. Values are compared with each
-    other where they are right by themselves.
+    Paths in problems are the file's own: what came from `defaults` is reported there, what came from a preset where
+    the preset is named. Values are compared with each other where they are right by themselves.
     """
     tree, problems = read_tree(text)
     check = Check()
@@ -64,7 +66,7 @@ def _sections(tree: Entry, check: Check) -> tuple[tuple[Entry, ...], tuple[Entry
     pools = tuple(_with_defaults(defaults, pool) for pool in own) if defaults else own
     for pool in pools:
         check.compare(pool, PoolPolicy)
-    return images, pools
+    return images, tuple(_with_preset(pool) for pool in pools)
 
 
 def _list_of(tree: Entry, key: str, check: Check) -> tuple[Entry, ...]:
@@ -92,6 +94,26 @@ def _with_defaults(default: Entry, own: Entry, key: str = "") -> Entry:
     return Entry(merged, own.path, own.line)
 
 
+def _with_preset(pool: Entry) -> Entry:
+    """The pool, defaults included, with what it does not say taken from its preset, if it names one."""
+    named = pool.find("preset")
+    if named is None or not isinstance(named.data, str):
+        return pool
+    values = preset_values(named.data)
+    # They are two ways to say the same: a pool that says one does not want the preset's other.
+    for said, other in (("finish_by", "finish_within"), ("finish_within", "finish_by")):
+        entry = pool.find(said)
+        if entry is not None and entry.data:
+            values.pop(other, None)
+    return _with_defaults(_of_preset(values, named), pool)
+
+
+def _of_preset(value: Any, named: Entry) -> Entry:
+    """A value of the preset that `named` names, with everything below it."""
+    data = {key: _of_preset(below, named) for key, below in value.items()} if isinstance(value, dict) else value
+    return Entry(data, named.path, named.line, preset=str(named.data))
+
+
 def _type_of(join: Entry) -> object:
     entry = join.find("type")
     return entry.data if entry else None
@@ -113,17 +135,29 @@ def _check_pools(pools: tuple[Entry, ...], check: Check) -> None:
         except msgspec.ValidationError:
             continue  # something required is missing or wrong, which has been reported
         for key, others, message in conflicts_of(policy):
-            entries = [entry for name in (key, *others) if (entry := pool.find(name))]
-            if not any(entry.holds_any_of(broken) for entry in entries):
+            entries = {name: entry for name in (key, *others) if (entry := pool.find(name))}
+            if not any(entry.holds_any_of(broken) for entry in entries.values()):
                 _report_conflict(pool, key, entries, message, check)
 
 
-def _report_conflict(pool: Entry, key: str, entries: list[Entry], message: str, check: Check) -> None:
-    """At the key itself; where the file does not say it, at the pool that has the default."""
-    if entry := pool.find(key):
+def _report_conflict(pool: Entry, key: str, entries: dict[str, Entry], message: str, check: Check) -> None:
+    """At the key itself; where the file does not say it, at its preset, or at the pool for a default of the model."""
+    entry = entries.get(key)
+    if entry is not None and entry.preset:
+        against = [other.path for other in entries.values() if not other.preset]
+        check.report(entry, f"{key} of preset {entry.preset} {message}" + _listed("; see ", against))
+        return
+    unsaid = [f"{name} comes from preset {other.preset}" for name, other in entries.items() if other.preset]
+    message += _listed("; ", unsaid)
+    if entry is not None:
         check.report(entry, message)
     else:
-        check.report_at(f"{pool.path}.{key}", entries[0].line if entries else pool.line, message)
+        first = next(iter(entries.values()), pool)
+        check.report_at(f"{pool.path}.{key}", first.line, message)
+
+
+def _listed(before: str, texts: list[str]) -> str:
+    return before + ", ".join(texts) if texts else ""
 
 
 def _check_between(images: tuple[Entry, ...], pools: tuple[Entry, ...], check: Check) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from rollout.leaving import REMOVAL
+from rollout.pace import REMOVAL
 from rollout.policy import ActiveDirectoryJoin, Amount, DrainPolicy, PoolPolicy, Window
 from rollout.windows import closes_at, next_opening
 

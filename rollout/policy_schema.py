@@ -16,6 +16,7 @@ import msgspec
 
 from rollout.policy import ImagePolicy, PoolPolicy
 from rollout.policy_rules import iso
+from rollout.presets import PRESETS
 
 _REQUIRED_OF_POOLS = (
     ("name",),
@@ -45,6 +46,8 @@ _DESCRIPTIONS = {
         "image": "Name of one of the images.",
         "session_host": "How new hosts are made. What is left out is taken from the host that is replaced.",
         "zone": "IANA time zone in which people read deadlines.",
+        "preset": "A set of values for the keys that neither the pool nor `defaults` says; empty for none. "
+        + " ".join(f"{name}: {preset.purpose}" for name, preset in PRESETS.items()),
         "strategy": "surge: provision new hosts first. in_place: remove outdated hosts first.",
         "surge": "Extra hosts at a time with strategy surge, at least 1.",
         "max_unavailable": "Hosts that may be missing at a time; with strategy in_place at least 1.",

@@ -161,6 +161,7 @@ SHAPES: dict[tuple[type[Struct], str], Shape] = {
         "a host pool", "/providers/Microsoft.DesktopVirtualization/hostPools/{}"
     ),
     (PoolPolicy, "zone"): _zone,
+    (PoolPolicy, "finish_by"): _optional(_start),
     (SessionHostTemplate, "name_prefix"): _PREFIX,
     (SessionHostTemplate, "subnet_id"): _resource_id(
         "a subnet", "/providers/Microsoft.Network/virtualNetworks/{}/subnets/{}"

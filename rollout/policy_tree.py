@@ -51,11 +51,15 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A value of the file: text, number, truth value or None, a dict or a tuple of entries; and where it stands."""
+    """A value of the file: text, number, truth value or None, a dict or a tuple of entries; and where it stands.
+
+    A value of a preset stands where the preset is named, and `preset` names it; "" for what the file says itself.
+    """
 
     data: str | int | float | bool | dict[str, Entry] | tuple[Entry, ...] | None
     path: str
     line: int
+    preset: str = ""
 
     def plain(self, leave_out: frozenset[Entry] = frozenset()) -> Any:
         """The value as plain builtins, without the entries in `leave_out`."""

@@ -10,9 +10,17 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import drain_order, in_plain_words
+from rollout.capacity import drain_order, give_back_order, in_plain_words
 from rollout.health import judge_pool, lasting, sick_since
-from rollout.leaving import advance_leaving_hosts, give_back, give_back_all, give_back_while_short, start_wave
+from rollout.leaving import (
+    advance_leaving_hosts,
+    ask_people_to_leave,
+    end_what_was_left_behind,
+    fits_the_window,
+    replace_empty_hosts,
+    start_wave,
+    those_that_may_go,
+)
 from rollout.model import (
     QUARANTINE_TAG,
     HostProgress,
@@ -27,6 +35,7 @@ from rollout.model import (
 )
 from rollout.naming import latest_number
 from rollout.outcomes import SETTLING, record, retry_pause
+from rollout.pace import ask_from
 from rollout.policy import PoolPolicy
 from rollout.replacing import (
     advance_new_hosts,
@@ -36,6 +45,7 @@ from rollout.replacing import (
     keep_quarantined_hosts_marked,
     provision,
 )
+from rollout.steering import STARTS_PER_TURN, give_back, give_back_all, give_back_while_short, steer
 from rollout.steps import Decision, StepError
 from rollout.turn import GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 from rollout.windows import closes_at, is_open, next_opening
@@ -43,7 +53,7 @@ from rollout.windows import closes_at, is_open, next_opening
 TELLING_ATTEMPTS = 3
 """Failed attempts at one step that are worth mentioning: one or two happen every day."""
 
-__all__ = ["decide", "decide_unreadable", "record", "start", "supersede", "why_refused"]
+__all__ = ["decide", "decide_unreadable", "record", "start", "supersede", "to_look_into", "why_refused"]
 
 
 def start(rollout_id: str, pool_id: str, target: str, now: datetime) -> RolloutState:
@@ -107,6 +117,20 @@ def decide_unreadable(state: RolloutState, error: StepError, now: datetime) -> D
     )
 
 
+def to_look_into(state: RolloutState, now: datetime) -> frozenset[str]:
+    """New hosts of which more than the lists tell is needed now: the code of a failed creation, the extensions.
+
+    One call for each, so those are left out whose extension has been started and cannot be done yet; of those whose VM
+    is still being made, the reader reads the lists only.
+    """
+    return frozenset(
+        name
+        for name, host in state.in_hand.items()
+        if host.stage is Stage.PROVISIONING
+        or (host.stage is Stage.JOINING and (host.retry_at is None or host.retry_at <= now))
+    )
+
+
 def why_refused(turn: Turn) -> tuple[str, str] | None:
     """Reason code and sentence when this pool cannot be rolled this way; None when it can. Nothing was touched yet."""
     pool = turn.pool
@@ -156,10 +180,10 @@ def _notice_what_others_did(turn: Turn) -> None:
     """Follow the pool's size when somebody else removed or added hosts, and the image when somebody deleted it."""
     for name, reason in list(turn.skipped.items()):
         if reason == HOST_GONE and (host := turn.hosts.get(name)) is not None and host.vm_id:
-            del turn.skipped[name]
+            turn.take_up_again(name)
     for host in turn.hosts.values():
         if not host.vm_id and host.name not in turn.in_hand and host.name not in turn.skipped:
-            turn.skipped[host.name] = HOST_GONE
+            turn.skip(host.name, HOST_GONE)
             turn.tell(f"{host.name} is still registered but its VM is gone; it is left alone")
     turn.last_number = latest_number(turn.policy.session_host.name_prefix, turn.names_in_use, turn.last_number)
     change = len(turn.settled) - turn.before.settled + _lose_canaries(turn)
@@ -174,7 +198,8 @@ def _notice_what_others_did(turn: Turn) -> None:
 
 def _watch_health(turn: Turn) -> None:
     """Halt when too many hosts have fallen sick; take aside a current one that does not recover."""
-    in_hand = [turn.hosts[name] for name in turn.in_stage([*LEAVING_STAGES, Stage.GIVING_BACK]) if name in turn.hosts]
+    serving = turn.in_stage([Stage.STEERING, *LEAVING_STAGES, Stage.GIVING_BACK])
+    in_hand = [turn.hosts[name] for name in serving if name in turn.hosts]
     turn.sick = sick_since([*turn.settled, *in_hand], turn.sick, turn.policy.health, turn.now)
     if turn.sick:
         turn.wake(turn.now + LATER)
@@ -215,6 +240,8 @@ def _take_strays_in_hand(turn: Turn) -> None:
             continue
         if host.name in turn.in_hand or host.name in turn.quarantined:
             continue
+        if turn.is_steered(host) and is_outdated(host, turn.target) and host.name not in turn.skipped:
+            continue
         stage = Stage.GIVING_BACK if host.registration else Stage.DISCARDING
         # A host just put into service may be listed with its tag a little longer: it is looked at again first.
         is_new = bool(host.registration) and not is_outdated(host, turn.target)
@@ -237,13 +264,30 @@ def _start_more(turn: Turn) -> None:
         _bake_canary(turn)
     if not turn.canary_passed:
         return
-    if in_window and (wave := start_wave(turn, limit=len(turn.outdated))):
-        turn.wave += 1
-        turn.tell(f"wave {turn.wave}: draining {', '.join(wave)}")
-    if in_window and not turn.outdated:
-        _shed_surplus(turn)
+    if in_window:
+        _free_outdated_hosts(turn)
+    else:
+        # Until the next window they shall serve people again; what was begun in the window is finished.
+        for host in give_back_order(turn.steered)[:STARTS_PER_TURN]:
+            give_back(turn, host.name, "the window has closed")
     if _may_provision(turn):
-        provision(turn, limit=turn.still_needed)
+        provision(turn, limit=min(turn.still_needed, STARTS_PER_TURN))
+
+
+def _free_outdated_hosts(turn: Turn) -> None:
+    """Keep new sign-ins off outdated hosts, replace the empty ones, and ask people to leave when it must be.
+
+    What is left when all is replaced, and is too much, goes at the end.
+    """
+    eligible = those_that_may_go(turn)
+    in_time = [host for host in eligible if fits_the_window(turn, host)]
+    turn.out_of_time = bool(eligible) and not in_time
+    steer(turn, [host for host in in_time if not is_special(turn, host)])
+    replace_empty_hosts(turn)
+    end_what_was_left_behind(turn)
+    ask_people_to_leave(turn)
+    if not turn.outdated:
+        _shed_surplus(turn)
 
 
 def _shed_surplus(turn: Turn) -> None:
@@ -252,7 +296,7 @@ def _shed_surplus(turn: Turn) -> None:
     wave = start_wave(turn, turn.to_shed, emptied or turn.current)
     for host in emptied:
         if host.name in turn.in_hand:
-            del turn.skipped[host.name]
+            turn.take_up_again(host.name)
     if wave:
         turn.tell(f"hosts were skipped, so the pool has more than before: draining {', '.join(wave)}")
 
@@ -337,7 +381,7 @@ def _wind_down_after_halt(turn: Turn) -> Decision:
         _set_aside(turn, name)
     keep_quarantined_hosts_marked(turn)
     unmarked = [name for name in turn.quarantined if not is_marked(turn, name)]
-    if turn.in_hand or turn.steps or unmarked:
+    if turn.in_hand or turn.steered or turn.steps or unmarked:
         turn.wake(turn.now + SOON)
         return turn.decision()
     turn.message += _difference_in_size(turn)
@@ -359,7 +403,7 @@ def _set_aside(turn: Turn, name: str) -> None:
         return
     if host is not None and host.vm_id:
         turn.drop(name)
-        turn.quarantined[name] = "RolloutHalted"
+        turn.quarantine(name, "RolloutHalted")
         turn.tell(f"{name} was not proven when the rollout halted; kept in drain mode for investigation")
     elif turn.now - progress.since > timedelta(minutes=10):
         turn.drop(name)
@@ -371,12 +415,15 @@ def _wind_down_superseded(turn: Turn) -> Decision:
     As many hosts go on draining as the pool would have too many: else it would grow with every superseded rollout.
     """
     newer = short_version(turn.before.superseded_by)
+    why = f"version {newer} takes over"
     draining = drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts)
-    for host in draining[turn.to_shed :]:
-        give_back(turn, host.name, f"version {newer} takes over")
+    for name in [*turn.in_stage([Stage.STEERING]), *(host.name for host in draining[turn.to_shed :])]:
+        give_back(turn, name, why)
     give_back_while_short(turn)
     advance_leaving_hosts(turn)
     too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
+    for host in give_back_order(turn.steered)[: max(0, min(len(turn.steered) - too_many, STARTS_PER_TURN))]:
+        give_back(turn, host.name, why)
     # One that somebody switched off or drained goes when its replacement is there, else only if there is no other.
     ordinary = [host for host in turn.outdated if not is_special(turn, host)]
     replaced = [host for host in turn.outdated if host.name in turn.due]
@@ -385,7 +432,7 @@ def _wind_down_superseded(turn: Turn) -> Decision:
         turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
     provision(turn, limit=-turn.surplus)
     keep_quarantined_hosts_marked(turn)
-    done = not (turn.in_hand or turn.steps or turn.to_shed or turn.surplus < 0)
+    done = not (turn.in_hand or turn.steered or turn.steps or turn.to_shed or turn.surplus < 0)
     message = f"version {newer} has been published and takes over"
     if done:
         turn.say(Phase.SUPERSEDED, "NewerVersion", message + _difference_in_size(turn))
@@ -420,7 +467,6 @@ def _say_where_we_are(turn: Turn) -> None:
         )
     elif turn.refused_by_reserve and not turn.in_hand:
         turn.say(Phase.WAITING_CAPACITY, "ReserveTooSmall", turn.refused_by_reserve)
-        turn.wake(turn.now + LATER)
     elif not turn.in_hand and turn.outdated and (turn.out_of_time or not is_open(turn.policy.windows, turn.now)):
         _say_waiting_for_a_window(turn)
     elif turn.canary_passed or (leaving and turn.policy.strategy == "in_place" and not turn.canary):
@@ -454,11 +500,24 @@ def _say_waiting_for_a_window(turn: Turn) -> None:
 def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
     phase = Phase.ROLLING if turn.canary_passed else Phase.CANARY
     done = f"{len(turn.current)} of {turn.desired} hosts are on {short_version(turn.target)}"
-    people = turn.people_leaving()
-    waiting_for = f"{leaving} leaving ({count_of(people, 'session')}), {new} on their way"
+    waiting_for = f"{_those_leaving(turn, leaving)}, {new} on their way"
     unfit = len(lasting(turn.sick, turn.policy.health.settle, turn.now))
     sick = f", {unfit} unhealthy" if unfit else ""
     turn.say(phase, "Replacing", f"{done}; {waiting_for}{sick}{_what_fails(turn)}")
+
+
+def _those_leaving(turn: Turn, leaving: int) -> str:
+    """Hosts that are emptied, asked or not, and why people have not been asked yet."""
+    hosts = [turn.hosts[name] for name in turn.in_stage(LEAVING_STAGES) if name in turn.hosts]
+    words = f"{leaving} leaving ({count_of(sum(host.load for host in hosts), 'session')})"
+    steered = turn.steered
+    if not steered:
+        return words
+    words += f", {len(steered)} steered ({count_of(sum(host.load for host in steered), 'session')})"
+    start = ask_from(turn)
+    if start is not None and start > turn.now:
+        words += f" whose people are asked to leave from {start:%a %H:%M} UTC on"
+    return words
 
 
 def _what_fails(turn: Turn) -> str:

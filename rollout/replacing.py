@@ -23,7 +23,8 @@ from rollout.model import (
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
-from rollout.outcomes import MAX_ATTEMPTS, SWITCHING_OFF
+from rollout.outcomes import MAX_ATTEMPTS, SWITCHING_OFF, TAKES
+from rollout.policy import hosts_of
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -39,17 +40,23 @@ from rollout.turn import LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
 REMOVAL_FAILS = "RemovalKeepsFailing"
 """Reason code of a host that Azure does not let go, because of a lock, say. It says nothing of the image."""
 
+UNDER_WAY = timedelta(seconds=90)
+"""How soon to look again at what takes Azure minutes, once it has taken as long as it mostly does."""
+
 EXTENSION_ATTEMPTS = 3
 """How often a failed extension is started before the host counts as failed: its downloads fail now and then."""
 
 
 def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
     """Start up to `limit` new hosts, as many as are needed and there is room for; returns their names."""
-    count = min(limit, turn.still_needed, turn.room)
+    creating = len(turn.in_stage(NEW_HOST_STAGES))
+    needed = turn.still_needed - _to_be_owed(turn)
+    count = min(limit, needed, turn.room, hosts_of(turn.policy.max_creating, turn.desired) - creating)
     if turn.blocked is not None:
         count = min(count, _probes(turn, turn.blocked))
     if count <= 0:
         return []
+    models = _models(turn)
     prefix, in_use = turn.policy.session_host.name_prefix, [*turn.names_in_use, *turn.hosts, *turn.in_hand]
     try:
         names, turn.last_number = next_names(prefix, in_use, turn.last_number, count)
@@ -57,8 +64,15 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
         turn.blocked = block(turn.blocked, "NamesExhausted", str(exhausted), turn.now)
         return []
     for name in names:
-        _provision_one(turn, name, _next_vacancy(turn, for_canary=for_canary), for_canary=for_canary)
+        _provision_one(turn, name, _next_vacancy(turn, models, for_canary=for_canary), for_canary=for_canary)
     return list(names)
+
+
+def _to_be_owed(turn: Turn) -> int:
+    """Hosts on their way out that must be followed by one like them: each is owed when it is gone, and not before."""
+    leaving = turn.in_stage(LEAVING_STAGES)
+    followed = {progress.replaces for progress in turn.in_stage(NEW_HOST_STAGES).values()} | set(turn.due)
+    return sum(_is_particular(host) and name not in followed for name, host in leaving.items())
 
 
 def _probes(turn: Turn, blocked: Blocked) -> int:
@@ -106,7 +120,7 @@ def fail_in_service(turn: Turn, host: SessionHost) -> None:
 
 def _take_aside(turn: Turn, name: str, vacancy: Vacancy, code: str, why: str) -> None:
     turn.owed.append(vacancy)
-    turn.quarantined[name] = code
+    turn.quarantine(name, code)
     turn.tell(f"{name} failed ({code}): {why}; kept in drain mode for investigation")
     if name in turn.canary and not turn.canary_passed:
         turn.halt(code, f"the canary {name} failed: {why}")
@@ -121,7 +135,7 @@ def _take_aside(turn: Turn, name: str, vacancy: Vacancy, code: str, why: str) ->
 def keep_remains(turn: Turn, name: str) -> None:
     """A VM cannot be taken away: stop trying, mark it, and report it at the end."""
     why = turn.drop(name).reason
-    turn.quarantined[name] = REMOVAL_FAILS
+    turn.quarantine(name, REMOVAL_FAILS)
     turn.tell(f"{name} cannot be taken away: {why}; what remains of it is kept for investigation")
 
 
@@ -205,14 +219,14 @@ def _await_vm(turn: Turn, name: str, progress: HostProgress, host: SessionHost |
     if host is None or not host.vm_id:
         if turn.is_due(progress):
             turn.redo(_provision_step(turn, name))
-        turn.wake(turn.now + LATER)
+        turn.wake(turn.now + UNDER_WAY)
     elif host.provisioning == "Failed":
         _vm_failed(turn, name, host)
     elif host.provisioning == "Succeeded":
         turn.blocked = None
         _await_registration(turn, name, turn.enter(name, Stage.JOINING), host)
     else:
-        turn.wake(turn.now + LATER)
+        turn.wake(turn.now + UNDER_WAY)
 
 
 def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
@@ -229,7 +243,6 @@ def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
 
 
 def _await_registration(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    turn.wake(turn.now + SOON)
     if host is None or not host.vm_id:
         _vanished(turn, name, host)
     elif host.registration:
@@ -242,6 +255,7 @@ def _next_extension(turn: Turn, name: str, progress: HostProgress, host: Session
     for extension, step_of in ((JOIN_EXTENSION, _join), (AGENT_EXTENSION, _install)):
         state = host.extensions.get(extension, "")
         if state == "Succeeded":
+            turn.wake(turn.now + SOON)
             continue
         attempts = progress.attempts if progress.reason == extension else 0
         if state == "Failed" and attempts >= EXTENSION_ATTEMPTS:
@@ -249,6 +263,11 @@ def _next_extension(turn: Turn, name: str, progress: HostProgress, host: Session
         elif state in ("", "Failed"):
             turn.put(name, structs.replace(progress, attempts=attempts, reason=extension))
             turn.do(step_of(name, host))
+            turn.wake(turn.now + TAKES[type(turn.steps[-1])])
+        else:
+            # From the moment it registers it accepts sign-ins, and it is the emptiest of all: that must be seen soon.
+            turn.put(name, structs.replace(progress, retry_at=turn.now + SOON))
+            turn.wake(turn.now + SOON)
         return
 
 
@@ -265,16 +284,18 @@ def _install(name: str, host: SessionHost) -> InstallAgent:
 
 
 def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    turn.wake(turn.now + SOON)
     if host is None or not host.vm_id:
         _vanished(turn, name, host)
         return
+    if host.provisioning == "Deleting" or progress.reason == SWITCHING_OFF:
+        turn.wake(turn.now + SOON)
     if host.provisioning == "Deleting":
         return  # somebody takes it away; it is replaced when it is gone
     if progress.reason == SWITCHING_OFF:
         _switch_off(turn, name, progress, host)
         return
     if not judge_host(host, turn.policy.health, turn.now, in_service=False).good:
+        turn.wake(turn.now + SOON)
         turn.put(name, structs.replace(progress, good_since=None))
         _keep_people_off(turn, name, progress, host)
         return
@@ -285,7 +306,9 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
     if turn.now < proven_at:
         turn.wake(proven_at)
         _keep_people_off(turn, name, progress, host)
-    elif progress.stays_off:
+        return
+    turn.wake(turn.now + SOON)
+    if progress.stays_off:
         turn.put(name, structs.replace(progress, reason=SWITCHING_OFF))
         _switch_off(turn, name, progress, host)
     else:
@@ -384,27 +407,58 @@ def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
 # ------------------------------------------------------------------------------------------------- what to take over
 
 
-def _next_vacancy(turn: Turn, *, for_canary: bool) -> Vacancy:
+def _models(turn: Turn) -> list[SessionHost]:
+    """The outdated hosts that new ones are modelled on, in the order in which they go."""
+    in_hand = [turn.hosts[name] for name in turn.in_stage([Stage.STEERING, Stage.GIVING_BACK]) if name in turn.hosts]
+    to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
+    return drain_order([*turn.outdated, *to_go])
+
+
+def _next_vacancy(turn: Turn, models: list[SessionHost], *, for_canary: bool) -> Vacancy:
     """What the next new host takes over: a host that is owed first, else the outdated host that is to go next."""
     if turn.owed:
-        vacancy = turn.owed.pop(0)
-    else:
-        claimed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
-        leaving = [turn.hosts[name] for name in turn.in_stage(LEAVING_STAGES) if name in turn.hosts]
-        coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
-        to_go = [host for host in coming_back if is_outdated(host, turn.target) and host.name not in turn.skipped]
-        models = drain_order([*turn.outdated, *to_go]) or leaving or turn.settled
-        free = [host for host in models if host.name not in claimed]
-        if not models:
-            return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))
-        if not free:
-            # All that are left have their successors already: this one is for an ordinary host that is gone.
-            return structs.replace(turn.vacancy_of(models[0]), stays_off=False, stays_drained=False)
-        # Each particular host is followed by exactly one, so these come first; who follows an ordinary one is all one.
-        # A canary should run and accept people to prove anything: it follows a host that does, if there is one.
-        free = [host for host in free if is_special(turn, host) is not for_canary] or free
-        vacancy = turn.vacancy_of(free[0])
-    return vacancy
+        return turn.owed.pop(0)
+    followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
+    special = [host for host in models if is_special(turn, host)]
+    ordinary = [host for host in models if not is_special(turn, host)]
+    # Each particular host is followed by exactly one, so these come first. But a canary should run and accept people to
+    # prove anything: it follows a host that does, if there is one.
+    unfollowed = [host for host in special if host.name not in followed]
+    if unfollowed and not (for_canary and any(host.name not in followed for host in ordinary)):
+        return turn.vacancy_of(unfollowed[0])
+    leaving = [(name, host) for name, host in turn.in_stage(LEAVING_STAGES).items() if not _is_particular(host)]
+    return _ordinary_vacancy(turn, leaving, ordinary, ahead=_made_ahead(turn, len(models)))
+
+
+def _ordinary_vacancy(
+    turn: Turn, leaving: list[tuple[str, HostProgress]], ordinary: list[SessionHost], *, ahead: int
+) -> Vacancy:
+    """The traits of the host whose turn it is: of those on their way out, then of those that go after them.
+
+    `ahead` is how many of them have a successor already. A VM that is being deleted shows as switched off: what it was
+    like is remembered.
+    """
+    place = max(0, min(ahead, len(leaving) + len(ordinary) - 1))
+    if place < len(leaving):
+        name, progress = leaving[place]
+        return structs.replace(progress.vacancy, replaces=name)
+    if ordinary:
+        return turn.vacancy_of(ordinary[place - len(leaving)])
+    if turn.settled:
+        # All that are left have their successors already: this one is for an ordinary host that is gone.
+        return structs.replace(turn.vacancy_of(turn.settled[0]), stays_off=False, stays_drained=False)
+    return Vacancy(replaces="", shape=turn.shape_index(turn.shapes[0] if turn.shapes else HostShape()))
+
+
+def _made_ahead(turn: Turn, to_go: int) -> int:
+    """New hosts that exist or are on their way for outdated ones that are still there (`to_go` of them, or leaving)."""
+    there = to_go + len(turn.in_stage(LEAVING_STAGES))
+    gone = turn.desired - len(turn.left_alone) - there
+    return len(turn.current) + len(turn.in_stage(NEW_HOST_STAGES)) - gone
+
+
+def _is_particular(progress: HostProgress) -> bool:
+    return progress.stays_off or progress.stays_drained
 
 
 def is_special(turn: Turn, host: SessionHost) -> bool:

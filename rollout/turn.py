@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from msgspec import structs
 
-from rollout.capacity import Slots, count_slots
+from rollout.capacity import Slots, count_slots, free_slots_of, sign_in_rate
 from rollout.health import fallen_sick
 from rollout.model import (
     QUARANTINE_TAG,
@@ -26,6 +27,7 @@ from rollout.steps import Decision, NotifySessions, Step
 
 NEW_HOST_STAGES = frozenset({Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
 LEAVING_STAGES = frozenset({Stage.DRAINING, Stage.REMOVING})
+DRAINED_STAGES = frozenset({Stage.STEERING, Stage.DRAINING})
 
 HOST_GONE = "HostGone"
 """Skip reason of a registration whose VM no longer exists. It is lifted when the VM is seen again."""
@@ -41,6 +43,19 @@ LATER = timedelta(minutes=2)
 
 IDLE = timedelta(minutes=5)
 """How soon to look again when nothing is in hand: somebody may have changed the pool."""
+
+
+TOGETHER = timedelta(seconds=30)
+"""What is due within so long of each other is looked at together."""
+
+
+class _Views(NamedTuple):
+    """Hosts that nobody has in hand: all of them, and by what is to become of them."""
+
+    settled: list[SessionHost]
+    outdated: list[SessionHost]
+    current: list[SessionHost]
+    left_alone: list[SessionHost]
 
 
 class Turn:
@@ -81,41 +96,65 @@ class Turn:
         self.blocked = state.blocked
         self.refused_by_reserve = ""
         self.out_of_time = False
-        self.signed_out = 0
+        self.signed_out_now: set[str] = set()
+        self.moved = 0
+        self.signed_out_before = frozenset(state.signed_out)
         self.steps: list[Step] = []
         self.story: list[str] = []
         self._wakes: list[datetime] = []
+        self._busy: set[str] = set()
+        self._views: _Views | None = None
+        self._rate: float | None = None
 
     # -------------------------------------------------------------------------------------------------- the views
 
     @property
     def settled(self) -> list[SessionHost]:
         """Hosts in nobody's hands: in service, outdated or skipped. Not quarantined ones, nor what somebody deletes."""
-        return [
-            host
-            for host in self.hosts.values()
-            if host.vm_id
-            and host.provisioning != "Deleting"
-            and host.registration
-            and host.name not in self.in_hand
-            and host.name not in self.quarantined
-            and QUARANTINE_TAG not in host.tags
-        ]
+        return self._sorted_out().settled
 
     @property
     def outdated(self) -> list[SessionHost]:
-        """Hosts that still have to be replaced and are not in hand."""
-        return [h for h in self.settled if is_outdated(h, self.target) and h.name not in self.skipped]
+        """Hosts that still have to be replaced and are not in hand; steered ones are among them."""
+        return self._sorted_out().outdated
 
     @property
     def current(self) -> list[SessionHost]:
         """Hosts in service on the target version."""
-        return [h for h in self.settled if not is_outdated(h, self.target)]
+        return self._sorted_out().current
 
     @property
     def left_alone(self) -> list[SessionHost]:
         """Outdated hosts that the rollout has skipped."""
-        return [h for h in self.settled if is_outdated(h, self.target) and h.name in self.skipped]
+        return self._sorted_out().left_alone
+
+    @property
+    def steered(self) -> list[SessionHost]:
+        """Outdated hosts that this rollout has put into drain mode, and whose people have not been asked to leave."""
+        return [host for host in self.outdated if self.is_steered(host)]
+
+    def is_steered(self, host: SessionHost) -> bool:
+        """This rollout holds the host in drain mode. Before the canary has passed it holds none: see pool._strays."""
+        return self.canary_passed and not host.allows_new_sessions and host.is_held_by(self.rollout_id)
+
+    def _sorted_out(self) -> _Views:
+        """Every host looked at once for all views, and again only when a host has changed hands: pools are large."""
+        if self._views is None:
+            views = _Views([], [], [], [])
+            for host in self.hosts.values():
+                if not (host.vm_id and host.registration) or host.provisioning == "Deleting":
+                    continue
+                if host.name in self.in_hand or host.name in self.quarantined or QUARANTINE_TAG in host.tags:
+                    continue
+                views.settled.append(host)
+                if not is_outdated(host, self.target):
+                    views.current.append(host)
+                elif host.name in self.skipped:
+                    views.left_alone.append(host)
+                else:
+                    views.outdated.append(host)
+            self._views = views
+        return self._views
 
     def in_stage(self, stages: Iterable[Stage]) -> dict[str, HostProgress]:
         """The hosts in hand that are in one of these stages."""
@@ -170,32 +209,69 @@ class Turn:
             return 0
         return max(hosts_of(self.policy.surge, self.desired), self.policy.canary.hosts)
 
+    @property
+    def max_unavailable(self) -> int:
+        """Hosts that may be missing from the pool's size at a time: in place at least one."""
+        least = 1 if self.policy.strategy == "in_place" else 0
+        return hosts_of(self.policy.max_unavailable, self.desired, at_least=least)
+
+    @property
+    def at_a_time(self) -> int:
+        """Hosts that are replaced at a time when nothing else holds them up."""
+        creating = hosts_of(self.policy.max_creating, self.desired)
+        return max(1, min(self.surge + self.max_unavailable, creating))
+
+    @property
+    def removable(self) -> int:
+        """Hosts that may be removed now: so many are there beyond the pool's size less those that may be missing.
+
+        A host that people are leaving is there until it is removed. Current hosts that have fallen sick do not count.
+        """
+        unfit = set(self.unfit)
+        fit = sum(host.name not in unfit for host in self.current)
+        leaving = sum(name in self.hosts for name in self.in_stage(DRAINED_STAGES))
+        there = fit + len(self.outdated) + len(self.left_alone) + leaving
+        return there - self.desired + self.max_unavailable
+
+    @property
+    def sign_ins_per_hour(self) -> float:
+        """How fast people sign in now."""
+        if self._rate is None:
+            self._rate = sign_in_rate(self.hosts.values(), self.now)
+        return self._rate
+
     def slots(self) -> Slots:
         """The pool's session slots now. A host that is to be drained offers none, even before drain mode shows."""
-        return count_slots(self.pool, self.settled, self.policy.reserve)
+        in_hand = self.in_stage([*DRAINED_STAGES, Stage.GIVING_BACK])
+        held = [self.hosts[name] for name, host in in_hand.items() if name in self.hosts and not host.stays_drained]
+        forecast = self.sign_ins_per_hour * self.policy.expected_provisioning.total_seconds() / 3600
+        return count_slots(self.pool, self.settled, [*self.steered, *held], self.policy.reserve, forecast)
 
-    def people_leaving(self) -> int:
-        """Sessions on draining hosts: these people will need a slot elsewhere."""
-        return sum(self.hosts[name].load for name in self.in_stage(LEAVING_STAGES) if name in self.hosts)
+    def asked_to_leave(self) -> int:
+        """People at work who are asked to leave: they will need a slot elsewhere."""
+        asked = (name for name, progress in self.in_stage([Stage.DRAINING]).items() if progress.asked)
+        return sum(self.hosts[name].at_work for name in asked if name in self.hosts)
 
-    def people_at_work_leaving(self) -> int:
-        """Those of them who sit in front of their session: they will need the slot at once."""
-        return sum(self.hosts[name].at_work for name in self.in_stage(LEAVING_STAGES) if name in self.hosts)
+    def slots_on_current_hosts(self) -> int:
+        """Free session slots on hosts that will not be replaced: who is signed out shall find a place there."""
+        return sum(free_slots_of(host, self.pool) for host in self.current)
 
     # ------------------------------------------------------------------------------------------------ the changes
 
     def do(self, step: Step, story: str = "") -> None:
         """Decide on a step; `story` is told when it differs from the reason of the step itself."""
-        self.steps.append(step)
+        self.redo(step)
         self.tell(story or step.reason)
 
     def redo(self, step: Step) -> None:
         """Decide on a step that the story has already told."""
         self.steps.append(step)
+        if not isinstance(step, NotifySessions):
+            self._busy.add(step.host)
 
     def is_busy(self, name: str) -> bool:
         """A step that changes this host has been decided on in this turn already."""
-        return any(step.host == name and not isinstance(step, NotifySessions) for step in self.steps)
+        return name in self._busy
 
     def tell(self, sentence: str) -> None:
         """Add a sentence to the story of this turn."""
@@ -208,6 +284,8 @@ class Turn:
 
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
+        if name not in self.in_hand and name in self.hosts:
+            self._views = None
         self.in_hand[name] = progress
 
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
@@ -220,7 +298,24 @@ class Turn:
 
     def drop(self, name: str) -> HostProgress:
         """The host is no longer in hand: it is in service, given back, or gone."""
+        if name in self.hosts:
+            self._views = None
         return self.in_hand.pop(name)
+
+    def skip(self, name: str, code: str) -> None:
+        """The rollout leaves this outdated host alone, for the reason of this code."""
+        self._views = None
+        self.skipped[name] = code
+
+    def take_up_again(self, name: str) -> None:
+        """A host that was skipped is to be replaced after all."""
+        self._views = None
+        del self.skipped[name]
+
+    def quarantine(self, name: str, code: str) -> None:
+        """A failed host is set aside for investigation, for the reason of this code."""
+        self._views = None
+        self.quarantined[name] = code
 
     def is_due(self, progress: HostProgress) -> bool:
         """The next attempt at this host's step may be made now."""
@@ -286,14 +381,23 @@ class Turn:
             shapes=shapes,
             blocked=self.blocked,
             unreadable=0,
+            signed_out=tuple(sorted(self.signed_out_before | self.signed_out_now)),
         )
         return Decision(
             state=state,
             steps=tuple(self.steps),
             story=tuple(self.story),
-            wake_at=None if done else min([*self._wakes, self.now + IDLE]),
+            wake_at=None if done else self._next_look(),
             done=done,
         )
+
+    def _next_look(self) -> datetime:
+        """The first of the moments to look again; those shortly after it are seen in the same look.
+
+        Every look costs a handful of list calls, and in a large pool something is due nearly every minute.
+        """
+        first = min([*self._wakes, self.now + IDLE])
+        return max(moment for moment in [*self._wakes, first] if moment <= first + TOGETHER)
 
     def _keep_needed_shapes(self) -> tuple[HostShape, ...]:
         """The shapes that a host in hand or owed still needs, renumbered; one at least, so that a host can be made.

@@ -38,6 +38,7 @@ from simulator.checks.people import (
     DisconnectedGraceKept,
     GraceKept,
     NobodyCutOff,
+    NobodySignedOutTwice,
     SignedOutOnlyByPolicy,
 )
 from simulator.checks.scope import (
@@ -62,6 +63,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     DisconnectedGraceKept,
     SignedOutOnlyByPolicy,
     NobodyCutOff,
+    NobodySignedOutTwice,
     CanaryFirst,
     NothingStartsOutsideWindows,
     NothingStartsAfterHalt,

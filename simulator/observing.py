@@ -20,6 +20,7 @@ from simulator import ids
 from simulator.errors import AzureError, ConnectionLost
 from simulator.estate import Estate
 from simulator.faults import Faults
+from simulator.host_pools import Session
 from simulator.machines import Machine
 from simulator.session_hosts import FATAL_CHECKS
 
@@ -63,6 +64,10 @@ class _View(NamedTuple):
 
 
 _NO_VIEW = _View("", {})
+
+
+def _session(one: Session) -> UserSession:
+    return UserSession(str(one.number), one.person, one.state.value, one.created_at)
 
 
 class PoolReader:
@@ -164,7 +169,7 @@ class PoolReader:
     def _list_sessions(self) -> dict[str, tuple[UserSession, ...]]:
         found: dict[str, list[UserSession]] = {}
         for one in self.estate.sessions.list(self.pool_id):
-            found.setdefault(one.host.id, []).append(UserSession(str(one.number), one.person, one.state.value))
+            found.setdefault(one.host.id, []).append(_session(one))
         return {host: tuple(sessions) for host, sessions in found.items()}
 
     def _list_machines(self) -> dict[str, _Vm]:
@@ -221,7 +226,7 @@ class PoolReader:
     ) -> SessionHost:
         name = registration.name if registration else vm.name if vm else ""
         view = _NO_VIEW
-        if vm is not None and name in in_hand:
+        if vm is not None and name in in_hand and vm.provisioning in ("Succeeded", "Failed"):
             path = f"{vm.id}/instanceView"
             view = self._call("GET", path, lambda: self._read_view(vm.id))
         of_vm: dict[str, Any] = {}

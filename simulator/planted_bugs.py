@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import choose_wave, count_slots
+from rollout.capacity import choose_to_drain, count_slots
 from rollout.model import (
     HostProgress,
     Phase,
@@ -65,8 +65,9 @@ def counts_draining_hosts_as_available(
     mistaken = [structs.replace(host, allows_new_sessions=True) for host in draining]
     others = [host for host in snapshot.hosts if host.name not in in_hand and host.registration]
     to_go = [host for host in others if is_outdated(host, after.target) and host.name not in after.skipped]
-    slots = count_slots(snapshot.pool, [*others, *mistaken], policy.reserve)
-    for host in choose_wave(to_go, slots, snapshot.pool, limit=1)[0]:
+    accepting = [host for host in to_go if host.allows_new_sessions]
+    slots = count_slots(snapshot.pool, [*others, *mistaken], [], policy.reserve)
+    for host in choose_to_drain(accepting, slots, snapshot.pool, limit=1)[0]:
         step = StartDraining(host.name, host.vm_id, host.registration, "there seem to be slots enough")
         in_hand = {**in_hand, host.name: HostProgress(stage=Stage.DRAINING, since=now)}
         after = structs.replace(after, in_hand=in_hand, settled=after.settled - 1)
@@ -87,6 +88,13 @@ def never_gives_back(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPo
     steps = tuple(step for step in decision.steps if step.host not in kept)
     after = structs.replace(decision.state, in_hand={**decision.state.in_hand, **kept})
     return structs.replace(decision, steps=steps, state=after)
+
+
+def forgets_whom_it_has_signed_out(
+    state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now: datetime
+) -> Decision:
+    """Sign people out wherever they are, whether they were signed out before or not."""
+    return decide(structs.replace(state, signed_out=()), snapshot, policy, now)
 
 
 def does_not_pin_the_version(azure: DirectAzure, step: Step) -> tuple[StepOutcome, ...]:
@@ -119,6 +127,14 @@ def _busy_morning(seed: int) -> Situation:
     return Situation(seed, policy, hosts=8, load=0.8, starts_at=MONDAY_MORNING, troubles=crowd)
 
 
+def _nobody_leaves(seed: int) -> Situation:
+    """In place the first to be signed out can only go to hosts that will be replaced, and they stay there for days."""
+    drawn = draw_situation(seed)
+    policy = structs.replace(drawn.policy, strategy="in_place", reserve=0, windows=(), max_wave="100%")
+    hurried = structs.replace(policy.drain, grace=timedelta(minutes=30), on_timeout="sign_out")
+    return Situation(seed, structs.replace(policy, drain=hurried), hosts=4, load=0.6, workload="stubborn")
+
+
 def _answers_are_lost(seed: int) -> Situation:
     return replace(draw_situation(seed), loop=Loop(repeats=0.5))
 
@@ -137,6 +153,12 @@ PLANTED_BUGS = (
         situation=_busy_morning,
     ),
     PlantedBug("never gives back", "GivesBackWhenShort", decide=never_gives_back, situation=_busy_morning),
+    PlantedBug(
+        "forgets whom it has signed out",
+        "NobodySignedOutTwice",
+        decide=forgets_whom_it_has_signed_out,
+        situation=_nobody_leaves,
+    ),
     PlantedBug("does not pin the version", "TargetPinned", execute=does_not_pin_the_version),
     PlantedBug(
         "makes another host when it tries again",

@@ -146,7 +146,7 @@ class _Run:
         scene, now = self.scene, self.clock()
         snapshot = None
         try:
-            snapshot = scene.azure.observe(_to_look_into(before))
+            snapshot = scene.azure.observe(core.to_look_into(before, now))
         except (AzureError, ConnectionLost) as error:
             decision = core.decide_unreadable(before, step_error(error), now)
         else:
@@ -270,11 +270,6 @@ class _Patience:
         """From now on nobody can hold anything up, and the bound counts from here."""
         self.people_are_home = True
         self._used = timedelta(0)
-
-
-def _to_look_into(state: RolloutState) -> set[str]:
-    """New hosts whose VM is being made or joined: what happens to them only the instance view shows."""
-    return {name for name, host in state.in_hand.items() if host.stage in (Stage.PROVISIONING, Stage.JOINING)}
 
 
 def _is_held_up_by_people(scene: Scene) -> bool:

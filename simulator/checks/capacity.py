@@ -5,24 +5,26 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from rollout.model import QUARANTINE_TAG, PoolSnapshot, SessionHost, Stage
+from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, PoolSnapshot, SessionHost, Stage
 from rollout.policy import hosts_of
-from rollout.steps import SignOutSessions, StopDraining
+from rollout.steps import RemoveHost, SignOutSessions, StopDraining
 from simulator.checks.watch import Checker, Turn
 from simulator.direct import ROLLOUT
 from simulator.host_pools import BROKERED
 from simulator.journal import Entry, Kind
 
 _NEW = (Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING, Stage.DISCARDING)
-_LEAVING = (Stage.DRAINING, Stage.REMOVING)
+_DRAINED = (Stage.STEERING, Stage.DRAINING)
+_GOING = (Stage.REMOVING, Stage.DISCARDING)
 _SHORT_FOR = timedelta(minutes=20)
 _NOTICED_WITHIN = timedelta(minutes=15)
 
 
 class ReserveKept(Checker):
-    """A drain begins only when the reserve stays free although everybody on draining hosts signs in elsewhere.
+    """A drain begins only when the reserve stays free: a share of all slots, drained by the rollout or not.
 
-    The last host that accepts sign-ins may go in place when nobody is at work on it.
+    No more need stay free than a pool has without one of its hosts. The last host that accepts sign-ins may go when
+    nobody is at work on it or on any drained one.
     """
 
     rule = "S1"
@@ -32,25 +34,28 @@ class ReserveKept(Checker):
         drains = {step.host for step in turn.new_drains}
         if snapshot is None or not drains:
             return
-        leaving = {name for name, host in turn.decision.state.in_hand.items() if host.stage in _LEAVING}
-        costly = [h for h in snapshot.hosts if h.name in drains and (_accepts(h) or h.load)]
+        limit = snapshot.pool.max_session_limit
+        pool = _in_service(snapshot, turn)
+        costly = [host for host in pool if host.name in drains and _accepts(host)]
         if not costly:
             return
-        limit = snapshot.pool.max_session_limit
-        staying = [h for h in _in_service(snapshot, turn) if _accepts(h) and h.name not in leaving]
-        reserve = math.ceil(len(staying) * limit * self.scene.policy.reserve / 100)
-        free = sum(max(0, limit - host.load) for host in staying)
-        hosts = [host for host in snapshot.hosts if host.name in leaving]
-        people = sum(host.load for host in hosts)
-        at_work = sum(session.state != "Disconnected" for host in hosts for session in host.sessions)
-        if not staying and not at_work:
+        in_hand = turn.decision.state.in_hand
+        held = {host.name for host in pool if _is_held(host, self.scene.rollout_id) and host.name not in in_hand}
+        in_drain = (*_DRAINED, Stage.GIVING_BACK)
+        held |= {name for name, host in in_hand.items() if host.stage in in_drain and not host.stays_drained}
+        staying = [host for host in pool if _accepts(host) and host.name not in held and host.name not in in_hand]
+        drained = [host for host in pool if host.name in held]
+        if not staying:
+            if at_work := sum(session.state != "Disconnected" for host in drained for session in host.sessions):
+                self.fail(f"no host accepts sign-ins any more, and {at_work} people are at work on drained ones")
             return
-        if free - people < reserve:
+        could = [host for host in drained if host.power == "running" and host.status in BROKERED]
+        total = (len(staying) + len(could)) * limit
+        reserve = min(math.ceil(total * self.scene.policy.reserve / 100), total - limit)
+        free = sum(max(0, limit - host.load) for host in staying)
+        if free < reserve:
             names = ", ".join(host.name for host in costly)
-            self.fail(
-                f"draining {names} leaves {free} free slots for {people} people on draining hosts, "
-                f"and {reserve} must stay in reserve"
-            )
+            self.fail(f"draining {names} leaves {free} of {total} session slots, and {reserve} must stay in reserve")
 
 
 class RoomForThoseSignedOut(Checker):
@@ -82,18 +87,11 @@ class GivesBackWhenShort(Checker):
         limit = turn.snapshot.pool.max_session_limit
         pool = [host for host in _in_service(turn.snapshot, turn) if host.power == "running"]
         accepting = [host for host in pool if _accepts(host)]
-        reserve = len(accepting) * limit * self.scene.policy.reserve / 100
         free = sum(max(0, limit - host.load) for host in accepting)
-        helpful = [
-            host.name
-            for host in pool
-            if (progress := turn.before.in_hand.get(host.name)) is not None
-            and progress.stage is Stage.DRAINING
-            and not progress.stays_drained
-            and not host.allows_new_sessions
-            and host.status in BROKERED
-            and 0 < host.load < limit
-        ]
+        drained = [host for host in pool if self._is_drained_by_us(host, turn) and host.status in BROKERED]
+        total = (len(accepting) + len(drained)) * limit
+        reserve = min(total * self.scene.policy.reserve / 100, total - limit)
+        helpful = [host.name for host in drained if 0 < host.load < limit and not host.allows_new_sessions]
         given_back = any(isinstance(step, StopDraining) for step in turn.decision.steps)
         enough = free >= reserve / 2 and (free > 0 or not self.scene.policy.reserve)
         if enough or not helpful or given_back:
@@ -105,6 +103,12 @@ class GivesBackWhenShort(Checker):
                 f"{free} slots have been free since {self._since:%H:%M}, the reserve is {math.ceil(reserve)}, "
                 f"and {', '.join(helpful)} still drain"
             )
+
+    def _is_drained_by_us(self, host: SessionHost, turn: Turn) -> bool:
+        progress = turn.before.in_hand.get(host.name)
+        if progress is None:
+            return _is_held(host, self.scene.rollout_id)
+        return progress.stage in _DRAINED and not progress.stays_drained
 
 
 class NoMoreHostsThanAllowed(Checker):
@@ -140,20 +144,32 @@ class NoMoreHostsThanAllowed(Checker):
 
 
 class NoMoreUnavailableThanAllowed(Checker):
-    """In place, hosts are taken out of service only while at most `max_unavailable` are missing, sick ones included."""
+    """Hosts are removed only while at most `max_unavailable` are missing from the pool's size, sick ones included."""
 
     rule = "S2"
 
     def decided(self, turn: Turn) -> None:
         policy = self.scene.policy
-        if turn.snapshot is None or policy.strategy != "in_place" or not turn.new_drains:
+        removals = {step.host for step in turn.decision.steps if isinstance(step, RemoveHost)}
+        begun = {name for name in removals if _stage_before(turn, name) not in _GOING}
+        if turn.snapshot is None or not begun:
             return
+        begun &= {host.name for host in _in_service(turn.snapshot, turn)}
         wanted = turn.decision.state.desired
         in_hand = turn.decision.state.in_hand
-        serving = [host for host in _in_service(turn.snapshot, turn) if host.name not in in_hand]
-        allowed = hosts_of(policy.max_unavailable, wanted)
-        if wanted - len(serving) > allowed:
-            self.fail(f"{wanted - len(serving)} of {wanted} hosts are out of service, {allowed} are allowed")
+        away = (*_GOING, Stage.GIVING_BACK)
+        there = [
+            host
+            for host in _in_service(turn.snapshot, turn)
+            if host.name not in in_hand or in_hand[host.name].stage not in away
+        ]
+        least = 1 if policy.strategy == "in_place" else 0
+        allowed = hosts_of(policy.max_unavailable, wanted, at_least=least)
+        if begun and wanted - len(there) > allowed:
+            self.fail(
+                f"{wanted - len(there)} of {wanted} hosts are missing when {', '.join(sorted(begun))} are removed, "
+                f"{allowed} are allowed"
+            )
 
 
 def _in_service(snapshot: PoolSnapshot, turn: Turn) -> list[SessionHost]:
@@ -168,6 +184,16 @@ def _in_service(snapshot: PoolSnapshot, turn: Turn) -> list[SessionHost]:
         and host.name not in turn.decision.state.quarantined
         and not (host.name in in_hand and in_hand[host.name].stage in _NEW)
     ]
+
+
+def _stage_before(turn: Turn, name: str) -> Stage | None:
+    progress = turn.before.in_hand.get(name)
+    return None if progress is None else progress.stage
+
+
+def _is_held(host: SessionHost, rollout_id: str) -> bool:
+    """The rollout's tag says that it has the host in drain mode."""
+    return host.tags.get(ROLLOUT_TAG) == rollout_id and not host.allows_new_sessions
 
 
 def _accepts(host: SessionHost) -> bool:

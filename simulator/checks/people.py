@@ -87,6 +87,24 @@ class SignedOutOnlyByPolicy(Checker):
             self.fail(f"{entry.subject} was signed out of {entry.detail} outside every window")
 
 
+class NobodySignedOutTwice(Checker):
+    """Nobody at work is signed out a second time by the same rollout."""
+
+    rule = "S14"
+    kinds = (Kind.FORCED_OUT,)
+
+    def begin(self) -> None:
+        self._once: dict[str, str] = {}
+
+    def saw(self, entry: Entry) -> None:
+        if entry.by != ROLLOUT or self.scene.memory_lost:
+            return
+        before = self._once.setdefault(entry.subject, self.scene.rollout_id + " " + entry.detail)
+        rollout, host = before.split(" ", 1)
+        if rollout == self.scene.rollout_id and host != entry.detail:
+            self.fail(f"{entry.subject} was signed out of {host}, and now of {entry.detail}")
+
+
 class NobodyCutOff(Checker):
     """A session ends by a sign-out or not at all: no host is removed or switched off under it."""
 

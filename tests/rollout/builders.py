@@ -103,6 +103,11 @@ def a_draining_host(name: str = "avd-001", *, sessions: int = 0, disconnected: i
     return a_host(name, sessions=sessions, disconnected=disconnected, drained=True, held_by=ROLLOUT, **fields)
 
 
+def steered_hosts(count: int, *, first: int = 1, sessions: int = 0, **fields: Any) -> list[SessionHost]:
+    """So many outdated hosts, numbered from `first`, that the rollout under test keeps new sign-ins off."""
+    return [a_draining_host(f"avd-{n:03}", sessions=sessions, **fields) for n in range(first, first + count)]
+
+
 def hosts_named(count: int, *, first: int = 1, **fields: Any) -> list[SessionHost]:
     """So many hosts alike, numbered from `first`."""
     return [a_host(f"avd-{number:03}", **fields) for number in range(first, first + count)]
@@ -184,6 +189,6 @@ def a_rolling_state(pool: PoolSnapshot, in_hand: dict[str, HostProgress] | None 
 def a_drain(
     *, since: datetime = MORNING, told: dict[str, datetime] | None = None, notices: int = 1, **fields: Any
 ) -> HostProgress:
-    """A host being drained; `told` maps the sessions that know of it to their deadlines."""
+    """A host whose people are asked to leave; `told` maps the sessions that know of it to their deadlines."""
     sessions = {id: SessionProgress(deadline=deadline, notices=notices) for id, deadline in (told or {}).items()}
-    return structs.replace(HostProgress(stage=Stage.DRAINING, since=since, sessions=sessions), **fields)
+    return structs.replace(HostProgress(stage=Stage.DRAINING, since=since, asked=True, sessions=sessions), **fields)

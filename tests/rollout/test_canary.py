@@ -23,7 +23,7 @@ def test_nothing_else_is_touched_before_the_canary_has_baked() -> None:
     baked = world.now
 
     assert [step.host for step in world.steps(ProvisionHost)] == ["avd-013"]
-    assert len(drained_outdated_hosts(world)) == 1, "the first wave starts in the turn in which the canary passes"
+    assert len(drained_outdated_hosts(world)) == 10, "people are steered away in the turn in which the canary passes"
     in_service = next(at for at, sentence in world.story if "avd-013 is good and in service" in sentence)
     assert baked - in_service >= minutes(30)
 

@@ -10,6 +10,7 @@ import pytest
 from rollout.health import fallen_sick, judge_host, judge_pool, sick_since
 from rollout.model import QUARANTINE_TAG, Phase
 from rollout.policy import HealthPolicy, hours, minutes
+from rollout.steps import StartDraining
 from tests.rollout.builders import MORNING, NEXT, a_host, a_policy, a_pool, hosts_named
 from tests.rollout.world import NEVER_REGISTERS, World
 
@@ -289,7 +290,7 @@ def test_a_failed_host_that_accepts_people_again_is_drained_again_while_the_roll
 def test_a_new_host_is_in_service_only_after_it_has_been_good_for_the_whole_settling_time() -> None:
     world = World(a_pool(hosts_named(2)), a_policy(health={"settle": minutes(20)}))
     world.run(lambda world: world.hosts.get("avd-003") and world.hosts["avd-003"].registration)
-    registered = world.now
+    registered = next(at for at, step in world.done_steps if isinstance(step, StartDraining))
     world.run(lambda world: world.hosts["avd-003"].allows_new_sessions and not world.hosts["avd-003"].is_tagged)
 
     assert world.now - registered >= minutes(19)
@@ -310,7 +311,6 @@ def test_a_new_host_that_wobbles_settles_anew() -> None:
 def test_people_are_kept_off_a_new_host_until_it_is_proven() -> None:
     world = World(a_pool(hosts_named(2)))
     world.run(lambda world: world.hosts.get("avd-003") and world.hosts["avd-003"].registration)
-    world.turn()
 
     assert not world.hosts["avd-003"].allows_new_sessions
     assert world.hosts["avd-003"].is_tagged

@@ -203,8 +203,8 @@ def test_sessions_that_a_host_counts_and_nobody_lists_do_not_hold_the_rollout_up
 
 
 def test_an_empty_host_is_removed_at_once() -> None:
-    pool = a_pool([a_draining_host(), *hosts_named(2, first=2)])
-    decision = decide(a_rolling_state(pool, {"avd-001": a_drain()}), pool, a_policy(), MORNING)
+    pool = a_pool([a_draining_host(), *hosts_named(2, first=2), a_host("avd-004", NEXT)])
+    decision = decide(a_rolling_state(pool, {"avd-001": a_drain()}, desired=3), pool, a_policy(), MORNING)
 
     assert RemoveHost in {type(step) for step in decision.steps}
     assert decision.state.in_hand["avd-001"].stage is Stage.REMOVING
@@ -221,8 +221,8 @@ def test_a_host_that_is_not_seen_drained_and_tagged_is_drained_again_before_it_i
 
 
 def test_a_host_on_which_somebody_appears_at_the_last_moment_is_drained_anew_with_a_whole_grace_period() -> None:
-    world = stubborn_world(3, sessions=0).run(lambda world: world.state.canary_passed)
-    (name,) = world.draining()
+    world = stubborn_world(3, sessions=0).run(lambda world: world.state.canary_passed and world.draining())
+    name = world.draining()[0]
     world.sign_in(name, "somebody late")
     world.refuse(RemoveHost, StepError("HostInUse", "1 session", retriable=False), times=1)
     arrived = world.now
@@ -233,8 +233,8 @@ def test_a_host_on_which_somebody_appears_at_the_last_moment_is_drained_anew_wit
 
 
 def test_a_refused_removal_of_a_host_in_use_goes_back_to_draining() -> None:
-    pool = a_pool([a_draining_host(), *hosts_named(2, first=2)])
-    decision = decide(a_rolling_state(pool, {"avd-001": a_drain()}), pool, a_policy(), MORNING)
+    pool = a_pool([a_draining_host(), *hosts_named(2, first=2), a_host("avd-004", NEXT)])
+    decision = decide(a_rolling_state(pool, {"avd-001": a_drain()}, desired=3), pool, a_policy(), MORNING)
     (removal,) = [step for step in decision.steps if isinstance(step, RemoveHost)]
     state = record(decision.state, [StepOutcome(removal, StepError("HostInUse", "1 session"))], MORNING)
 
@@ -243,9 +243,8 @@ def test_a_refused_removal_of_a_host_in_use_goes_back_to_draining() -> None:
 
 
 def test_drain_mode_that_autoscale_turns_off_is_turned_on_again() -> None:
-    world = stubborn_world().run(lambda world: world.draining() and world.state.canary_passed)
-    (name,) = world.draining()
-    world.turn()
+    world = stubborn_world().run(lambda world: world.messages)
+    name = world.messages[0][1].host
     world.change(name, allows_new_sessions=True)
     world.run_for(minutes(5))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -28,6 +29,7 @@ from rollout.policy import (
 )
 from rollout.policy_file import PolicyError, Problem, read_policy
 from rollout.policy_schema import policy_schema
+from rollout.presets import PRESETS, PresetName, preset_values
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "goldroll.yaml").read_text(encoding="utf-8")
@@ -199,7 +201,7 @@ def test_amounts_are_rounded_up_and_at_least_one_host(amount: int | str, pool_si
 
 
 def test_every_problem_is_reported_at_once_with_path_and_line() -> None:
-    text = EXAMPLE.replace("surge: 5%", "sruge: 5%").replace("grace: PT30M", "grace: 30m")
+    text = EXAMPLE.replace("#surge: 5%", "sruge: 5%").replace("grace: PT30M", "grace: 30m")
     text = text.replace("recurrence: FREQ=WEEKLY;BYDAY=FR", "recurrence: fridays")
     problems = problems_in(text)
     assert [problem.path for problem in problems] == [
@@ -280,6 +282,9 @@ SINGLE_VALUES = [
     (f"{POOL}.drain.reminders", ["PT5M", "5m"], "[1]: expected a duration such as PT30M, got '5m'"),
     (f"{POOL}.drain.reminders", ["PT0S"], "[0]: must be longer than nothing"),
     (f"{POOL}.canary.bake", "-PT1M", "must not be negative"),
+    (f"{POOL}.finish_within", "36h", "expected a duration such as PT30M, got '36h': write PT36H"),
+    (f"{POOL}.finish_within", "PT0S", "must be longer than nothing, got 'PT0S'"),
+    (f"{POOL}.finish_by", "6:00", "expected a time of day such as 22:00, got '6:00'"),
     ("images.0.replication.deadline", "PT0S", "must be longer than nothing"),
     # amounts and numbers
     (f"{POOL}.surge", "5 %", "or a percentage such as 25%, got '5 %': write 5%"),
@@ -476,6 +481,129 @@ def test_two_images_of_one_definition_are_refused() -> None:
     file = a_file()
     file["images"].append({**file["images"][0], "name": "other"})
     assert the_problem_in(file).startswith("images[1].definition_id: ")
+
+
+# ---------------------------------------------------------------------------------------------------------- presets
+
+
+def test_a_preset_is_weaker_than_any_key_of_the_file_and_stronger_than_the_defaults_of_the_model() -> None:
+    file = a_file(a_pool(preset="fast", surge=3, drain={"on_timeout": "wait"}), defaults={"drain": {"grace": "PT2H"}})
+    pool = read(file).host_pools[0]
+    assert pool.surge == 3  # the pool's own key
+    assert pool.drain.grace == timedelta(hours=2)  # a key of the defaults
+    assert (pool.max_unavailable, pool.canary.bake) == ("10%", timedelta(minutes=10))  # the preset's
+    assert (pool.drain.on_timeout, pool.max_wave, pool.canary.hosts) == ("wait", "50%", 1)
+    assert pool.preset == "fast"
+
+
+def test_a_preset_in_the_defaults_is_that_of_the_pools_that_name_none() -> None:
+    file = a_file(
+        a_pool(), a_pool("validation", preset="fast"), a_pool("kiosk", preset=""), defaults={"preset": "overnight"}
+    )
+    production, validation, kiosk = read(file).host_pools
+    assert (production.finish_by, production.max_unavailable) == ("06:00", "5%")
+    assert (validation.finish_by, validation.max_unavailable) == ("", "10%")
+    assert (kiosk.finish_by, kiosk.max_unavailable) == ("", 0)
+
+
+def test_a_preset_shares_no_values_between_pools() -> None:
+    file = a_file(a_pool(drain={"on_timeout": "skip"}), a_pool("validation"), defaults={"preset": "fast"})
+    assert [pool.drain.on_timeout for pool in read(file).host_pools] == ["skip", "sign_out"]
+    preset_values("fast")["drain"]["grace"] = "PT9H"
+    assert preset_values("fast")["drain"]["grace"] == "PT1H"
+
+
+@pytest.mark.parametrize("where", ["host_pools.0", "defaults"])
+def test_the_time_that_the_file_says_replaces_the_presets_whichever_way_it_is_said(where: str) -> None:
+    gentle = changed(a_file(a_pool(preset="gentle")), f"{where}.finish_by", "05:00")
+    overnight = changed(a_file(a_pool(preset="overnight")), f"{where}.finish_within", "PT20H")
+    assert (read(gentle).host_pools[0].finish_by, read(gentle).host_pools[0].finish_within) == ("05:00", None)
+    assert read(overnight).host_pools[0].finish_within == timedelta(hours=20)
+    assert read(overnight).host_pools[0].finish_by == ""
+
+
+def test_a_pool_may_refuse_the_time_of_its_preset() -> None:
+    assert read(a_file(a_pool(preset="gentle", finish_within=None))).host_pools[0].finish_within is None
+    assert read(a_file(a_pool(preset="overnight", finish_by=""))).host_pools[0].finish_by == ""
+
+
+def test_an_unknown_preset_is_named_with_the_one_that_was_meant() -> None:
+    assert the_problem_in(a_file(a_pool(preset="over-night"))) == (
+        "host_pools[0].preset: expected one of '', gentle, overnight, fast, in_place_minimal, got 'over-night', "
+        "did you mean 'overnight'?"
+    )
+
+
+def test_an_unknown_preset_of_the_defaults_is_reported_once() -> None:
+    file = a_file(a_pool(), a_pool("validation"), defaults={"preset": "quick"})
+    assert the_problem_in(file).startswith("defaults.preset: expected one of '', gentle")
+
+
+@pytest.mark.parametrize("value", [None, 1, ["fast"], {"name": "fast"}])
+def test_a_preset_that_is_no_word_is_refused(value: object) -> None:
+    assert the_problem_in(a_file(a_pool(preset=value))).startswith("host_pools[0].preset: expected one of")
+
+
+def test_a_conflict_that_a_preset_causes_is_reported_where_the_preset_is_named() -> None:
+    text = yaml.safe_dump(a_file(a_pool(), a_pool("validation", drain={"grace": "PT30M"})))
+    text += "defaults:\n  preset: gentle\n"
+    (problem,) = problems_in(text)
+    assert problem.path == "defaults.preset"
+    assert problem.line == len(text.splitlines())
+    assert problem.message == (
+        "drain.disconnected_grace of preset gentle must not be longer than grace (PT30M), which ends every session; "
+        "see host_pools[1].drain.grace"
+    )
+
+
+def test_a_conflict_with_a_value_of_a_preset_says_where_that_comes_from() -> None:
+    problem = the_problem_in(a_file(a_pool(preset="fast", drain={"reminders": ["PT2H"]})))
+    assert problem.startswith("host_pools[0].drain.reminders[0]: PT2H before the deadline")
+    assert problem.endswith("; drain.grace comes from preset fast")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("windows", [[], [WEEKEND], [{**WEEKEND, "recurrence": "FREQ=DAILY", "duration": "PT10H"}]])
+def test_every_preset_can_be_used_as_it_is(preset: str, windows: list[dict[str, str]]) -> None:
+    pool = read(a_file(a_pool(preset=preset, windows=windows))).host_pools[0]
+    wanted = read(a_file(a_pool(**preset_values(preset), windows=windows))).host_pools[0]
+    assert structs.replace(pool, preset="") == wanted
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_takes_effect_in_the_example_when_it_is_named_there(preset: str) -> None:
+    text = EXAMPLE.replace('preset: "" # none', f"preset: {preset}")
+    production, plain = read_policy(text).host_pools[1], read_policy(EXAMPLE).host_pools[1]
+    wanted = changed(msgspec.to_builtins(plain), "preset", preset)
+    for key, value in preset_values(preset).items():
+        if isinstance(value, dict):
+            for below, inner in value.items():
+                wanted = changed(wanted, f"{key}.{below}", inner)
+        else:
+            wanted = changed(wanted, key, value)
+    assert production == msgspec.convert(wanted, PoolPolicy)
+    assert production != plain
+
+
+def test_the_names_of_the_presets_are_those_that_the_policy_takes() -> None:
+    assert get_args(PresetName) == ("", *PRESETS)
+    assert preset_values("") == preset_values("quick") == {}
+
+
+def test_the_example_and_the_concepts_show_what_each_preset_sets() -> None:
+    concepts = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    for name, preset in PRESETS.items():
+        row = next(line for line in concepts.splitlines() if line.startswith(f"| `{name}` |"))
+        lines = EXAMPLE.splitlines()
+        shown = next(line for line in lines if re.match(rf"  # +{name}  ", line))
+        assert preset.purpose in EXAMPLE
+        for key, value in preset.values.items():
+            for path, leaf in (
+                {f"{key}.{k}": v for k, v in value.items()}.items() if isinstance(value, dict) else [(key, value)]
+            ):
+                quoted = f'"{leaf}"' if ":" in str(leaf) else leaf
+                assert f"`{path}` {quoted}" in row
+                assert f"{path} {quoted}" in shown
 
 
 # ------------------------------------------------------------------------------------------------- what is no policy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from rollout.model import HostProgress, Phase, SessionHost
+from rollout.model import HostProgress, Phase, SessionHost, Stage
 from rollout.policy import PoolPolicy, hours, minutes
 from rollout.pool import decide
 from rollout.steps import ProvisionHost, RemoveHost, StartDraining, StepError
@@ -23,90 +23,119 @@ from tests.rollout.builders import (
     a_rolling_state,
     a_window,
     hosts_named,
+    steered_hosts,
 )
 from tests.rollout.world import World
 
 STRATEGIES = pytest.mark.parametrize("strategy", ["surge", "in_place"])
 
 
-def drained_now(
+def steered_now(hosts: list[SessionHost], policy: PoolPolicy | None = None, **state: Any) -> list[str]:
+    """The hosts that a rollout in its waves puts into drain mode in one turn."""
+    pool = a_pool(hosts)
+    decision = decide(a_rolling_state(pool, **state), pool, policy or a_policy(), MORNING)
+    return [step.host for step in decision.steps if isinstance(step, StartDraining)]
+
+
+def emptied_now(
     hosts: list[SessionHost],
     policy: PoolPolicy | None = None,
     in_hand: dict[str, HostProgress] | None = None,
     **state: Any,
 ) -> list[str]:
-    """The hosts that a rollout in its waves starts to drain in one turn."""
+    """The hosts that a rollout in its waves takes in hand in one turn, to remove them or to ask people to leave."""
     pool = a_pool(hosts)
     decision = decide(a_rolling_state(pool, in_hand, **state), pool, policy or a_policy(), MORNING)
-    return [step.host for step in decision.steps if isinstance(step, StartDraining)]
+    after = decision.state.in_hand
+    return [name for name, host in after.items() if host.stage is Stage.DRAINING and name not in (in_hand or {})]
+
+
+def leaving(world: World) -> list[str]:
+    """Outdated hosts in hand whose people are asked to leave."""
+    return [name for name, host in world.state.in_hand.items() if host.asked and host.sessions]
 
 
 # ------------------------------------------------------------------------------------------------------------ how many
 
 
-@pytest.mark.parametrize(("extra", "drained"), [(0, 0), (1, 1), (3, 3)])
-def test_with_a_surge_as_many_hosts_leave_as_there_are_extra_ones_in_service(extra: int, drained: int) -> None:
-    hosts = [*hosts_named(12), *hosts_named(extra, first=13, version=NEXT)]
+@pytest.mark.parametrize(("extra", "removed"), [(0, 0), (1, 1), (3, 3)])
+def test_with_a_surge_as_many_empty_hosts_go_as_there_are_extra_ones_in_service(extra: int, removed: int) -> None:
+    hosts = [*steered_hosts(12), *hosts_named(extra, first=13, version=NEXT)]
 
-    assert len(drained_now(hosts, a_policy(surge=3), desired=12)) == drained
+    assert len(emptied_now(hosts, a_policy(surge=3, reserve=0), desired=12)) == removed
 
 
-@pytest.mark.parametrize(("max_unavailable", "drained"), [(1, 1), (3, 3), ("25%", 3), (0, 1)])
-def test_in_place_as_many_hosts_leave_as_may_be_unavailable_and_never_none(
-    max_unavailable: int | str, drained: int
+@pytest.mark.parametrize(("max_unavailable", "removed"), [(1, 1), (3, 3), ("25%", 3), (0, 1)])
+def test_in_place_as_many_empty_hosts_go_as_may_be_unavailable_and_never_none(
+    max_unavailable: int | str, removed: int
 ) -> None:
     policy = a_policy(strategy="in_place", max_unavailable=max_unavailable, max_wave="100%")
 
-    assert len(drained_now(hosts_named(12), policy)) == drained
+    assert len(emptied_now(steered_hosts(12), policy)) == removed
+
+
+def test_with_a_surge_an_empty_host_may_go_before_its_successor_is_there_if_the_policy_says_so() -> None:
+    assert len(emptied_now(steered_hosts(12), a_policy(max_unavailable=2, max_wave="100%"))) == 2
+    assert emptied_now(steered_hosts(12), a_policy(max_unavailable=0)) == []
 
 
 def test_in_place_hosts_that_are_away_already_count_as_unavailable() -> None:
-    policy = a_policy(strategy="in_place", max_unavailable=2)
-    hosts = [a_draining_host("avd-001", sessions=1), *hosts_named(11, first=2)]
+    policy = a_policy(strategy="in_place", max_unavailable=2, max_wave="100%")
 
-    assert drained_now(hosts, policy, {"avd-001": a_drain()}, desired=12) == ["avd-002"]
-    assert drained_now(hosts_named(10, first=3), policy, desired=12) == []
+    assert len(emptied_now(steered_hosts(11, first=2), policy, desired=12)) == 1
+    assert emptied_now(steered_hosts(10, first=3), policy, desired=12) == []
 
 
 def test_no_more_hosts_are_in_hand_at_once_than_max_wave_allows() -> None:
-    hosts = [a_draining_host("avd-001", sessions=1), *hosts_named(11, first=2), *hosts_named(6, first=13, version=NEXT)]
+    hosts = [
+        a_draining_host("avd-001", sessions=1),
+        *steered_hosts(11, first=2),
+        *hosts_named(6, first=13, version=NEXT),
+    ]
     policy = a_policy(surge=6, max_wave=3)
 
-    assert len(drained_now(hosts, policy, {"avd-001": a_drain()}, desired=12)) == 2
+    assert len(emptied_now(hosts, policy, {"avd-001": a_drain()}, desired=12)) == 2
 
 
-def test_the_reserve_limits_a_wave_even_when_there_are_extra_hosts() -> None:
-    """13 hosts of 10 slots, 8 people on each: 26 free; the first costs 10 and leaves 16 of 18 to keep."""
+def test_the_reserve_limits_what_is_steered_even_when_there_are_extra_hosts() -> None:
+    """13 hosts of 10 slots, 8 people on each: 26 free, 20 to keep; each host costs 2 free slots."""
     hosts = [*hosts_named(12, sessions=8), a_host("avd-013", NEXT, sessions=8)]
 
-    assert drained_now(hosts, a_policy(), desired=12) == []
-    assert drained_now(hosts, a_policy(reserve=10), desired=12) == ["avd-001"]
+    assert len(steered_now(hosts, desired=12)) == 3
+    assert len(steered_now(hosts, a_policy(reserve=10), desired=12)) == 6
 
 
 def test_current_hosts_that_have_fallen_sick_spare_nobody() -> None:
-    hosts = [*hosts_named(10), *hosts_named(6, first=11, version=NEXT)]
+    hosts = [*steered_hosts(10), *hosts_named(6, first=11, version=NEXT)]
     hosts[-1] = a_host("avd-016", NEXT, status="Unavailable")
     sick = {"avd-016": MORNING - minutes(10)}
     earlier = MORNING - hours(1)
 
-    assert len(drained_now(hosts, a_policy(surge=4, max_wave=4), desired=12, started_at=earlier)) == 4
-    assert len(drained_now(hosts, a_policy(surge=4, max_wave=4), desired=12, started_at=earlier, sick=sick)) == 3
+    assert len(emptied_now(hosts, a_policy(surge=4, max_wave=4), desired=12, started_at=earlier)) == 4
+    assert len(emptied_now(hosts, a_policy(surge=4, max_wave=4), desired=12, started_at=earlier, sick=sick)) == 3
 
 
 # ---------------------------------------------------------------------------------------------------------- which first
 
 
-def test_hosts_with_the_fewest_sessions_go_first() -> None:
+def test_sign_ins_are_steered_away_from_the_emptiest_hosts_first() -> None:
     hosts = [a_host("avd-001", sessions=4), a_host("avd-002", sessions=1), a_host("avd-003", sessions=3)]
-    hosts += hosts_named(2, first=4, version=NEXT)
 
-    assert drained_now(hosts, a_policy(surge=2, max_wave=2), desired=3) == ["avd-002", "avd-003"]
+    assert steered_now(hosts, a_policy(reserve=40), desired=3) == ["avd-002"]
 
 
-def test_unfit_hosts_go_before_any_that_serves_people() -> None:
+def test_unfit_hosts_are_steered_first_as_they_serve_nobody() -> None:
     hosts = [*hosts_named(3), a_host("avd-004", status="Unavailable"), a_host("avd-005", NEXT)]
 
-    assert drained_now(hosts, desired=4) == ["avd-004"]
+    assert steered_now(hosts, desired=4)[0] == "avd-004"
+
+
+def test_of_the_empty_hosts_those_in_the_zone_with_most_hosts_beyond_its_share_go_first() -> None:
+    zones = {"1": 2, "2": 2}
+    hosts = [a_draining_host(f"avd-{n:03}", zone="2" if n > 2 else "1") for n in range(1, 5)]
+    hosts += [a_host("avd-005", NEXT, zone="2")]
+
+    assert emptied_now(hosts, desired=4, zones=zones) == ["avd-003"]
 
 
 def test_people_move_to_new_hosts_and_most_of_them_only_once() -> None:
@@ -138,16 +167,27 @@ def test_an_idle_host_that_somebody_removes_makes_the_pool_smaller() -> None:
 
 
 @STRATEGIES
-def test_a_draining_host_that_somebody_removes_is_one_less_to_remove(strategy: str) -> None:
+def test_a_host_whose_people_are_leaving_and_that_somebody_removes_is_one_less_to_remove(strategy: str) -> None:
     world = World(a_pool(hosts_named(4, sessions=1)), a_policy(strategy=strategy))
     world.leave_after = None
-    world.run(lambda world: world.state.canary_passed and world.draining())
-    (name,) = world.draining()
+    world.run(lambda world: world.state.canary_passed and leaving(world))
+    (name, *_) = leaving(world)
+    world.leave_after = minutes(10)
     world.remove(name)
     world.run()
 
     assert world.told(f"{name} is gone: somebody else removed it while it was draining")
     assert world.versions() == {NEXT: 4}
+
+
+@STRATEGIES
+def test_a_steered_host_that_somebody_removes_makes_the_pool_smaller(strategy: str) -> None:
+    world = World(a_pool(hosts_named(6, sessions=2)), a_policy(strategy=strategy, finish_within=hours(40)))
+    world.run(lambda world: world.state.canary_passed and len(world.draining()) > 1 and not world.state.in_hand)
+    world.remove(world.draining()[0])
+    world.turn()
+
+    assert world.told("somebody else removed 1 host: the pool's size is now 5")
 
 
 @STRATEGIES
@@ -225,8 +265,9 @@ def test_a_registration_that_loses_its_vm_during_the_rollout_is_left_alone() -> 
 def test_a_draining_host_of_which_somebody_removes_the_vm_only_loses_its_registration_too(strategy: str) -> None:
     world = World(a_pool(hosts_named(4, sessions=1)), a_policy(strategy=strategy))
     world.leave_after = None
-    world.run(lambda world: world.state.canary_passed and world.draining())
-    (name,) = world.draining()
+    world.run(lambda world: world.state.canary_passed and leaving(world))
+    (name, *_) = leaving(world)
+    world.leave_after = minutes(10)
     world.change(name, vm_id="", tags={}, power="", provisioning="", allows_new_sessions=True)
     world.run(turns=400)
 
@@ -317,24 +358,35 @@ def test_what_was_started_in_the_window_is_finished_after_it(strategy: str) -> N
     assert len(world.hosts) == 6 or strategy == "surge"
 
 
-def test_a_host_that_cannot_be_finished_before_the_window_closes_is_not_started() -> None:
-    policy = a_policy(windows=(a_window("08:00", minutes(60)),), drain={"grace": hours(1)})
-    hosts = [a_host("avd-001"), a_host("avd-002", sessions=1), *hosts_named(2, first=3, version=NEXT)]
+def test_nobody_is_asked_on_a_host_that_cannot_be_finished_before_the_window_closes() -> None:
+    policy = a_policy(windows=(a_window("08:00", minutes(60)),), drain={"grace": hours(1)}, max_wave="100%")
+    hosts = [*steered_hosts(1), *steered_hosts(1, first=2, sessions=1), *hosts_named(2, first=3, version=NEXT)]
 
-    assert drained_now(hosts, policy, desired=2) == ["avd-001"]
+    assert emptied_now(hosts, policy, desired=2) == ["avd-001"]
 
 
 def test_a_host_whose_people_may_stay_fits_any_window() -> None:
     policy = a_policy(windows=(a_window("08:00", minutes(60)),), drain={"grace": hours(8), "on_timeout": "wait"})
-    hosts = [a_host("avd-001", sessions=1), a_host("avd-002", NEXT)]
+    hosts = [*steered_hosts(1, sessions=1), a_host("avd-002", NEXT)]
 
-    assert drained_now(hosts, policy, desired=1) == ["avd-001"]
+    assert emptied_now(hosts, policy, desired=1) == ["avd-001"]
 
 
 def test_in_place_the_window_must_also_hold_the_provisioning() -> None:
     windows = (a_window("08:00", minutes(30)),)
-    assert drained_now(hosts_named(3), a_policy(windows=windows), desired=2) == ["avd-001"]
-    assert drained_now(hosts_named(3), a_policy(strategy="in_place", windows=windows)) == []
+    assert steered_now(hosts_named(3), a_policy(windows=windows), desired=2)
+    assert steered_now(hosts_named(3), a_policy(strategy="in_place", windows=windows)) == []
+
+
+def test_when_the_window_closes_steered_hosts_serve_people_again_until_the_next_one() -> None:
+    policy = a_policy(windows=(a_window("08:00", hours(3)),), finish_within=hours(90))
+    world = World(a_pool(hosts_named(6, sessions=3)), policy)
+    world.run(lambda world: len(world.draining()) > 3)
+    world.run(lambda world: world.now > MORNING + hours(4))
+
+    assert world.told("is given back: the window has closed")
+    assert not world.draining()
+    assert not world.messages
 
 
 def test_a_window_too_short_for_anything_says_so() -> None:

@@ -130,8 +130,21 @@ def deletes_a_vm_with_people_on_it(trial: Trial) -> None:
     trial.as_rollout(lambda: trial.estate.machines.delete(trial.machine(trial.hosts[0])))
 
 
-def drains_two_hosts_in_place(trial: Trial) -> None:
-    trial.drains(*trial.hosts[:2])
+def removes_two_hosts_at_once(trial: Trial) -> None:
+    hosts = trial.hosts[:2]
+    going = dict.fromkeys(hosts, Stage.REMOVING)
+    trial.decides(*(RemoveHost(name, "", "", "empty") for name in hosts), in_hand=going)
+
+
+def signs_somebody_out_of_two_hosts(trial: Trial) -> None:
+    session = next(iter(trial.scene.pool.sessions.values()))
+    trial.scene.executing = SignOutSessions("", "", ("2",), forced=1, reason="")
+    with trial.estate.acting_as(ROLLOUT):
+        trial.estate.sessions.sign_out(trial.pool, session.host.name, session.number)
+        trial.estate.hosts.update(trial.pool, session.host.name, allow_new_session=False)
+        again = trial.estate.sessions.sign_in(trial.pool, session.person)
+        assert again is not None
+        trial.estate.sessions.sign_out(trial.pool, again.host.name, again.number)
 
 
 def drains_a_host_first_of_all(trial: Trial) -> None:
@@ -237,7 +250,9 @@ WRONG_DOINGS: tuple[tuple[str, Callable[[Trial], None], dict[str, Any]], ...] = 
     ("RoomForThoseSignedOut", signs_more_people_out_than_there_are_slots, {}),
     ("GivesBackWhenShort", keeps_draining_while_no_slot_is_free, {}),
     ("NoMoreHostsThanAllowed", makes_two_hosts_with_a_surge_of_one, {"surge": 1}),
-    ("NoMoreUnavailableThanAllowed", drains_two_hosts_in_place, {"strategy": "in_place"}),
+    ("NoMoreUnavailableThanAllowed", removes_two_hosts_at_once, {"strategy": "in_place"}),
+    ("NoMoreUnavailableThanAllowed", removes_two_hosts_at_once, {"strategy": "surge", "max_unavailable": 1}),
+    ("NobodySignedOutTwice", signs_somebody_out_of_two_hosts, {}),
     ("GraceKept", signs_somebody_out_without_a_word, {}),
     ("GraceKept", signs_somebody_out_too_early, {}),
     ("DisconnectedGraceKept", ends_a_disconnected_session_on_a_host_in_service, {}),
