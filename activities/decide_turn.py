@@ -52,8 +52,8 @@ def decide_turn(turn: Payload) -> Payload:
 
 def _decide(order: TurnOrder) -> Decision:
     state, policy, now = order.state, order.policy, order.now
+    asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
     new = to_look_into(state, now)
-    asked_for = [name for name in new if state.in_hand[name].stage is Stage.PROVISIONING]
     try:
         snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, new, now, untouched=asked_for)
         return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot)

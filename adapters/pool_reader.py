@@ -15,6 +15,7 @@ from msgspec import structs
 from adapters import resource_ids, session_hosts, virtual_machines
 from adapters.connect import connection
 from adapters.gallery import read_version
+from adapters.scaling_plans import read_scaling
 from adapters.vm_bodies import POOL_TAG
 from adapters.wire import Json, at, flag, number, tags, text, texts
 from rollout.instance_ids import is_rollout_of_pool
@@ -93,6 +94,7 @@ def observe(
         hosts=tuple(hosts[name] for name in sorted(hosts)),
         names_in_use=_names_in_use(hosts, machines, new_vms),
         image=_image(target, now),
+        scaling=read_scaling(pool_id, now),
     )
 
 

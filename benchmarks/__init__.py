@@ -1,1 +1,1 @@
-"""Goldroll and its peers on the same simulated estate: how long each takes, and what people have to put up with."""
+"""Measures the scheduler and the app: against peers, against lower bounds, and as pools grow."""

@@ -55,7 +55,7 @@ class Slots(Struct, frozen=True):
 
     `free` may be negative when more people will look for a slot than there are. `at_work` are people who sit in front
     of a session on a drained host: they may need a slot at any moment. `keeps` tells that the policy asks for a reserve
-    at all.
+    at all, `least_accepting` how many hosts must accept sign-ins whatever is free.
     """
 
     free: int
@@ -63,16 +63,21 @@ class Slots(Struct, frozen=True):
     accepting: int
     at_work: int = 0
     keeps: bool = True
+    least_accepting: int = 0
 
     @property
     def are_short(self) -> bool:
         """So few are free that drained hosts must be given back: also when no host is left that accepts sign-ins."""
-        return self.free < self.reserve * GIVE_BACK_BELOW or (self.free <= 0 and self.keeps)
+        return self.free < self.reserve * GIVE_BACK_BELOW or self._are_too_few
 
     @property
     def are_short_of_enough(self) -> bool:
         """Giving back, once begun, goes on until so many are free."""
-        return self.free < self.reserve * GIVE_BACK_UP_TO or (self.free <= 0 and self.keeps)
+        return self.free < self.reserve * GIVE_BACK_UP_TO or self._are_too_few
+
+    @property
+    def _are_too_few(self) -> bool:
+        return (self.free <= 0 and self.keeps) or self.accepting < self.least_accepting
 
 
 def accepts_sign_ins(host: SessionHost) -> bool:
@@ -148,6 +153,8 @@ def may_drain(slots: Slots, host: SessionHost, pool: HostPool) -> bool:
     if not accepts_sign_ins(host):
         return True
     after = after_draining(slots, host, pool)
+    if after.accepting < after.least_accepting:
+        return False
     return after.at_work == 0 if after.accepting == 0 else after.free >= after.reserve
 
 

@@ -181,12 +181,38 @@ class HostPool(Struct, frozen=True, omit_defaults=True):
     management_type: str = ""
 
 
+class ScalingPhase(Struct, frozen=True, omit_defaults=True):
+    """A part of a scaling plan's day: RampUp, Peak, RampDown or OffPeak, from `begins_at` to the next one's.
+
+    `minimum_percent` of the pool's hosts are kept running in it; hosts with the plan's exclusion tag count as well, and
+    so do those in drain mode.
+    """
+
+    kind: str
+    begins_at: datetime
+    minimum_percent: int = 0
+
+
+class ScalingPlan(Struct, frozen=True, omit_defaults=True):
+    """The scaling plan of a host pool as it acts at the time of a snapshot.
+
+    `phase` and `next_phase` are None when it is not enabled for the pool, has no schedule, or cannot be read.
+    """
+
+    name: str
+    enabled: bool = False
+    exclusion_tag: str = ""
+    phase: ScalingPhase | None = None
+    next_phase: ScalingPhase | None = None
+
+
 class PoolSnapshot(Struct, frozen=True, omit_defaults=True):
     """A host pool as Azure showed it at `observed_at`.
 
     `hosts` holds every registered session host and every VM that a rollout of this pool has tagged, in name order.
     `names_in_use` holds the names of all VMs of the target resource group and all registrations: a new host takes none.
-    `image` is the target version, None when Azure no longer has it.
+    `image` is the target version, None when Azure no longer has it. `scaling` is the pool's scaling plan, None when it
+    has none or nobody could tell.
     """
 
     pool: HostPool
@@ -194,6 +220,7 @@ class PoolSnapshot(Struct, frozen=True, omit_defaults=True):
     hosts: tuple[SessionHost, ...] = ()
     names_in_use: tuple[str, ...] = ()
     image: ImageVersion | None = None
+    scaling: ScalingPlan | None = None
 
 
 # ----------------------------------------------------------------------------------------- what a rollout remembers

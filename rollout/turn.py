@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -45,6 +46,11 @@ IDLE = timedelta(minutes=5)
 """How soon to look again when nothing is in hand: somebody may have changed the pool."""
 
 
+BEFORE_A_PHASE = timedelta(minutes=15)
+"""So long before a phase of the scaling plan begins its hosts are there, besides the time that a new one takes."""
+
+_BUSY_PHASES = frozenset({"RampUp", "Peak"})
+
 TOGETHER = timedelta(seconds=30)
 """What is due within so long of each other is looked at together."""
 
@@ -70,6 +76,7 @@ class Turn:
         self.before = state
         self.pool = snapshot.pool
         self.image = snapshot.image
+        self.scaling = snapshot.scaling
         self.names_in_use = snapshot.names_in_use
         self.policy = policy
         self.now = now
@@ -245,7 +252,22 @@ class Turn:
         in_hand = self.in_stage([*DRAINED_STAGES, Stage.GIVING_BACK])
         held = [self.hosts[name] for name, host in in_hand.items() if name in self.hosts and not host.stays_drained]
         forecast = self.sign_ins_per_hour * self.policy.expected_provisioning.total_seconds() / 3600
-        return count_slots(self.pool, self.settled, [*self.steered, *held], self.policy.reserve, forecast)
+        slots = count_slots(self.pool, self.settled, [*self.steered, *held], self.policy.reserve, forecast)
+        return structs.replace(slots, least_accepting=self._least_accepting())
+
+    def _least_accepting(self) -> int:
+        """Hosts that must accept sign-ins by the pool's scaling plan: its minimum in RampUp and Peak, and soon before.
+
+        Autoscale does not see to that itself: hosts in drain mode, and those with its exclusion tag, count in its
+        minimum, so what a rollout drains would be all that is left of it.
+        """
+        if self.scaling is None:
+            return 0
+        soon = self.now + self.policy.expected_provisioning + BEFORE_A_PHASE
+        phases = [phase for phase in (self.scaling.phase, self.scaling.next_phase) if phase and phase.begins_at <= soon]
+        percent = max((phase.minimum_percent for phase in phases if phase.kind in _BUSY_PHASES), default=0)
+        # Never so many that no host could be replaced at all.
+        return min(math.ceil(self.desired * percent / 100), self.desired + self.surge - max(1, self.max_unavailable))
 
     def asked_to_leave(self) -> int:
         """People at work who are asked to leave: they will need a slot elsewhere."""

@@ -12,6 +12,7 @@ from simulator.host_pools import HostPool, LoadBalancing, PoolType
 from simulator.images import GOOD, Flaws, ImageVersion, Takes
 from simulator.machines import MachineSpec
 from simulator.people import Person
+from simulator.scaling_plans import Schedule
 from simulator.workload import OFFICE, Workload
 
 SUBSCRIPTION = "11111111-2222-4333-8444-555555555555"
@@ -108,6 +109,8 @@ def office_pool(
     spare_hosts: int | None = None,
     disconnected_limit: timedelta | None = None,
     exclusion_tag: str = "excludeFromScaling",
+    scaling_schedules: Sequence[Schedule] = (),
+    scaling_zone: str = "UTC",
     current_version: str = "1.0.0",
     host_prefix: str = "avd",
     domain: str = "",
@@ -122,7 +125,7 @@ def office_pool(
     `people` defaults to `load` times the session slots of the running hosts; several workloads share them evenly. The
     last `powered_off` hosts are deallocated; the `drained_by_somebody` before them are in drain mode. `spare_hosts`
     limits the regional quota to the hosts plus as many more; None leaves it endless. Sign-ins of the build are not
-    counted.
+    counted. A scaling plan with `exclusion_tag` is always there; it acts when `scaling_schedules` says what it does.
     """
     group = group or f"rg-{name}"
     gallery_home = gallery_subscription or subscription
@@ -148,7 +151,9 @@ def office_pool(
             plan_id = (
                 f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{ids.DESKTOP}/scalingPlans/sp-{name}"
             )
-            estate.pools.add_scaling_plan(plan_id, region, exclusion_tag, [pool_id])
+            plan = estate.pools.add_scaling_plan(plan_id, region, exclusion_tag, [pool_id])
+            if scaling_schedules:
+                estate.autoscale.follow(plan, scaling_schedules, scaling_zone)
         spec = MachineSpec(
             ids.normalise_region(region),
             f"{definition_id}/versions/{current_version}",

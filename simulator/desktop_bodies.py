@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, time
 
 from simulator import ids
-from simulator.host_pools import HostPool, ScalingPlan, Session, SessionHost
+from simulator.host_pools import HostPool, Session, SessionHost
+from simulator.scaling_plans import ScalingPlan, Schedule
 from simulator.session_hosts import CHECKS
 from simulator.wire import Json, desktop_time
 
@@ -93,7 +94,7 @@ def session_body(session: Session) -> Json:
 
 
 def plan_body(plan: ScalingPlan) -> Json:
-    """A scaling plan, with its exclusion tag and the pools it looks after."""
+    """A scaling plan, with its exclusion tag, its schedules and the pools it looks after."""
     return {
         "id": _desktop_id(plan.id),
         "name": plan.name,
@@ -107,12 +108,39 @@ def plan_body(plan: ScalingPlan) -> Json:
             "timeZone": plan.time_zone,
             "hostPoolType": "Pooled",
             "exclusionTag": plan.exclusion_tag,
-            "schedules": [],
+            "schedules": [_schedule_body(schedule) for schedule in plan.schedules],
             "hostPoolReferences": [
                 {"hostPoolArmPath": pool, "scalingPlanEnabled": plan.enabled} for pool in plan.pools
             ],
         },
     }
+
+
+def _schedule_body(schedule: Schedule) -> Json:
+    return {
+        "name": schedule.name,
+        "daysOfWeek": list(schedule.days),
+        "rampUpStartTime": _time_body(schedule.ramp_up),
+        "rampUpLoadBalancingAlgorithm": schedule.load_balancing,
+        "rampUpMinimumHostsPct": schedule.ramp_up_minimum,
+        "rampUpCapacityThresholdPct": schedule.ramp_up_threshold,
+        "peakStartTime": _time_body(schedule.peak),
+        "peakLoadBalancingAlgorithm": schedule.load_balancing,
+        "rampDownStartTime": _time_body(schedule.ramp_down),
+        "rampDownLoadBalancingAlgorithm": schedule.load_balancing,
+        "rampDownMinimumHostsPct": schedule.ramp_down_minimum,
+        "rampDownCapacityThresholdPct": schedule.ramp_down_threshold,
+        "rampDownForceLogoffUsers": schedule.force_logoff,
+        "rampDownStopHostsWhen": schedule.stop_hosts_when,
+        "rampDownWaitTimeMinutes": schedule.wait_minutes,
+        "rampDownNotificationMessage": schedule.message,
+        "offPeakStartTime": _time_body(schedule.off_peak),
+        "offPeakLoadBalancingAlgorithm": schedule.load_balancing,
+    }
+
+
+def _time_body(start: time) -> Json:
+    return {"hour": start.hour, "minute": start.minute}
 
 
 def _check_body(host: SessionHost, check: str, checked_at: str | None) -> Json:

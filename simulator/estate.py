@@ -9,6 +9,7 @@ from datetime import datetime
 
 from simulator import extensions as extension_types
 from simulator.attachments import Attachment, Attachments
+from simulator.autoscale import Autoscale
 from simulator.directory import Directory
 from simulator.extensions import Extensions
 from simulator.faults import Faults
@@ -32,8 +33,9 @@ class Estate:
     """A simulated Azure. The clock is outside: every public call first lets happen what is due by `now()`.
 
     The parts: `galleries`, `machines`, `attachments` (interfaces and disks), `extensions`, `run_commands`, `pools`,
-    `hosts` (session hosts), `sessions`, `people`, `quota`, `directory`, `operations`, `interference`, `faults`. Their
-    methods are what an administrator can ask of Azure, and raise `simulator.errors.AzureError` as Azure would refuse.
+    `hosts` (session hosts), `sessions`, `people`, `quota`, `directory`, `operations`, `autoscale`, `interference`,
+    `faults`. Their methods are what an administrator can ask of Azure, and raise `simulator.errors.AzureError` as Azure
+    would refuse.
     The same seed and the same calls give the same journal.
     """
 
@@ -66,6 +68,7 @@ class Estate:
         self.extensions = Extensions(world, self.machines, self.operations, effects)
         self.run_commands = RunCommands(world, self.machines, self.operations)
         self.people = People(world, self.pools, self.sessions)
+        self.autoscale = Autoscale(world, self.pools, self.machines)
         self.interference = Interference(self)
 
     @property

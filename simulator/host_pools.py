@@ -11,6 +11,7 @@ from simulator import ids
 from simulator.errors import AzureError, desktop_error, group_not_found, not_found
 from simulator.journal import Kind
 from simulator.machines import Machine
+from simulator.scaling_plans import ScalingPlan
 from simulator.world import World, guid, public
 
 POOL = "Microsoft.DesktopVirtualization/hostPools"
@@ -191,21 +192,6 @@ class HostPool:
         host.counted_load = place
 
 
-@dataclass(slots=True, eq=False)
-class ScalingPlan:
-    """An autoscale plan: all that matters here is its exclusion tag and the pools it looks after."""
-
-    id: str
-    name: str
-    subscription: str
-    group: str
-    location: str
-    exclusion_tag: str
-    pools: list[str]
-    time_zone: str = "UTC"
-    enabled: bool = True
-
-
 class HostPools:
     """Every host pool and scaling plan of the estate.
 
@@ -325,7 +311,7 @@ class HostPools:
 
     @public
     def add_scaling_plan(self, plan_id: str, location: str, exclusion_tag: str, pools: list[str]) -> ScalingPlan:
-        """Create a scaling plan that looks after the pools with these ids."""
+        """Create a scaling plan that looks after the pools with these ids; Autoscale.follow makes it act."""
         parts = ids.parse(plan_id)
         plan = ScalingPlan(
             str(parts),

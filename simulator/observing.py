@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
+from tzlocal.windows_tz import win_tz
+
 from rollout.model import (
+    AGENT_EXTENSION,
+    JOIN_EXTENSION,
     QUARANTINE_TAG,
     ROLLOUT_TAG,
     HostPool,
@@ -13,9 +18,11 @@ from rollout.model import (
     ImageVersion,
     PoolSnapshot,
     RegionReplica,
+    ScalingPlan,
     SessionHost,
     UserSession,
 )
+from rollout.scaling import ScalingSchedule, scaling_plan
 from simulator import ids
 from simulator.errors import AzureError, ConnectionLost
 from simulator.estate import Estate
@@ -64,6 +71,8 @@ class _View(NamedTuple):
 
 
 _NO_VIEW = _View("", {})
+_AT_WORK = _View("", dict.fromkeys((JOIN_EXTENSION, AGENT_EXTENSION), "Updating"))
+"""What need not be read: Azure is at work on one of the machine's extensions, and starts no other one meanwhile."""
 
 
 def _session(one: Session) -> UserSession:
@@ -138,6 +147,7 @@ class PoolReader:
             hosts=tuple(hosts),
             names_in_use=tuple(sorted({vm.name for vm in machines.values()} | {host.name for host in hosts})),
             image=image,
+            scaling=self._read_scaling(now),
         )
 
     def refresh(self) -> None:
@@ -216,6 +226,30 @@ class PoolReader:
             },
         )
 
+    def _read_scaling(self, now: datetime) -> ScalingPlan | None:
+        """The pool's plan. No fault strikes here: the app reads it twice an hour and goes on without when it cannot."""
+        for plan in self.estate.pools.scaling_plans(self.pool_id):
+            return scaling_plan(
+                plan.name,
+                enabled=plan.enabled,
+                exclusion_tag=plan.exclusion_tag,
+                zone=win_tz[plan.time_zone],
+                schedules=[
+                    ScalingSchedule(
+                        one.days,
+                        one.ramp_up,
+                        one.peak,
+                        one.ramp_down,
+                        one.off_peak,
+                        one.ramp_up_minimum,
+                        one.ramp_down_minimum,
+                    )
+                    for one in plan.schedules
+                ],
+                now=now,
+            )
+        return None
+
     def _host(
         self,
         registration: _Registration | None,
@@ -226,7 +260,9 @@ class PoolReader:
     ) -> SessionHost:
         name = registration.name if registration else vm.name if vm else ""
         view = _NO_VIEW
-        if vm is not None and name in in_hand and vm.provisioning in ("Succeeded", "Failed"):
+        if vm is not None and vm.provisioning == "Updating":
+            view = _AT_WORK
+        elif vm is not None and name in in_hand and vm.provisioning != "Creating":
             path = f"{vm.id}/instanceView"
             view = self._call("GET", path, lambda: self._read_view(vm.id))
         of_vm: dict[str, Any] = {}

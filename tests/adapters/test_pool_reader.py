@@ -53,7 +53,7 @@ def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None
             office.look()
             calls[hosts] = office.arm.calls.total()
 
-    assert calls[3] == calls[100] == 4
+    assert calls[3] == calls[100] == 5
 
 
 def test_the_pool_and_a_sound_image_are_read_every_five_minutes(office: SimulatedOffice) -> None:

@@ -1,1 +1,1 @@
-"""Tests of benchmarks/."""
+"""Tests of the benchmarks."""

@@ -120,7 +120,9 @@ def test_in_a_turn_in_which_a_host_is_given_back_not_even_one_that_costs_nothing
 def test_a_host_that_cannot_be_given_back_does_not_keep_the_others_from_being_replaced() -> None:
     pool = a_pool([*steered_hosts(1, sessions=3), *hosts_named(5, first=2), a_host("avd-007", NEXT)])
     told = a_drain(told={"avd-001/1": MORNING}, notices=9)
-    world = World(pool, a_policy(surge=2, drain={"on_timeout": "skip"}), a_rolling_state(pool, {"avd-001": told}, desired=6))
+    world = World(
+        pool, a_policy(surge=2, drain={"on_timeout": "skip"}), a_rolling_state(pool, {"avd-001": told}, desired=6)
+    )
     world.leave_after = None
     world.refuse(StopDraining, StepError("500", "internal error"), host="avd-001")
     world.run(lambda world: world.versions() == {NEXT: 5, "1.0.0": 1})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
 from msgspec import structs
 
-from rollout.model import Phase, Stage, UserSession
+from rollout.model import Phase, ScalingPhase, ScalingPlan, Stage, UserSession
 from rollout.policy import hours, minutes
 from rollout.pool import decide, supersede
 from rollout.steering import STARTS_PER_TURN
@@ -108,6 +111,46 @@ def test_nothing_is_steered_in_a_turn_in_which_hosts_are_given_back() -> None:
     decision = decide(a_rolling_state(pool, desired=3), pool, a_policy(reserve=30, **LATE), MORNING)
 
     assert [type(step) for step in decision.steps if isinstance(step, StartDraining | StopDraining)] == [StopDraining]
+
+
+def a_plan(kind: str, *, minimum: int, begins_in: timedelta = timedelta(0), then: str = "") -> ScalingPlan:
+    """A scaling plan in a phase of this kind; or, with `then`, one whose next phase is of that kind."""
+    begins = MORNING + begins_in
+    if then:
+        now = ScalingPhase(kind, MORNING - hours(8))
+        return ScalingPlan("sp", enabled=True, phase=now, next_phase=ScalingPhase(then, begins, minimum))
+    return ScalingPlan("sp", enabled=True, phase=ScalingPhase(kind, MORNING - hours(1), minimum))
+
+
+@pytest.mark.parametrize(
+    ("plan", "steered"),
+    [
+        (None, 11),
+        (a_plan("Peak", minimum=50), 7),
+        (a_plan("RampUp", minimum=100), 1),
+        (a_plan("OffPeak", minimum=50), 11),
+        (a_plan("OffPeak", minimum=50, then="RampUp", begins_in=minutes(30)), 7),
+        (a_plan("OffPeak", minimum=50, then="RampUp", begins_in=hours(2)), 11),
+        (ScalingPlan("unreadable", enabled=True), 11),
+    ],
+)
+def test_by_day_and_shortly_before_as_many_hosts_accept_people_as_the_scaling_plan_wants(
+    plan: ScalingPlan | None, steered: int
+) -> None:
+    """Twelve hosts and one more: drained ones count in the plan's minimum, so autoscale would not see to it."""
+    pool = structs.replace(a_pool([*hosts_named(12), a_host("avd-013", NEXT)]), scaling=plan)
+    decision = decide(a_rolling_state(pool, desired=12), pool, a_policy(**LATE), MORNING)
+
+    assert len(_steered(decision)) == steered
+
+
+def test_when_the_morning_of_the_scaling_plan_comes_steered_hosts_are_given_back() -> None:
+    hosts = [a_draining_host(f"avd-{n:03}", sessions=1) for n in range(1, 9)]
+    plan = a_plan("OffPeak", minimum=50, then="RampUp", begins_in=minutes(20))
+    pool = structs.replace(a_pool([*hosts, *hosts_named(4, first=9, version=NEXT)]), scaling=plan)
+    decision = decide(a_rolling_state(pool, desired=12), pool, a_policy(**LATE), MORNING)
+
+    assert len([step for step in decision.steps if isinstance(step, StopDraining)]) == 2
 
 
 def test_a_halt_gives_every_steered_host_back_so_many_in_a_turn() -> None:
