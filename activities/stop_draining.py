@@ -26,10 +26,10 @@ def stop_draining(order: Payload) -> Payload:
 
 
 def _stop(step: StopDraining, order: Order) -> None:
-    tags = virtual_machines.read_tags(step.vm_id) if step.vm_id else {}
-    if step.vm_id and ROLLOUT_TAG not in tags:
+    before = virtual_machines.read_tags(step.vm_id) if step.vm_id else None
+    if before is not None and ROLLOUT_TAG not in before.tags:
         return
     if step.registration:
         session_hosts.set_drain_mode(step.registration, on=False)
-    if step.vm_id:
-        virtual_machines.change_tags(step.vm_id, tags, given_back(tags, order))
+    if before is not None:
+        virtual_machines.change_tags(step.vm_id, before, given_back(before.tags, order))

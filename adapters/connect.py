@@ -94,6 +94,7 @@ class Connection:
         self._clients: dict[tuple[str, str], Any] = {}
         self.refuses_large_pages = False
         self.kept_tokens: dict[str, KeptSecret] = {}
+        self.kept_reads: dict[str, tuple[datetime, object]] = {}
         self.kept_power: dict[str, KeptPower] = {}
 
     def compute(self, subscription: str) -> ComputeManagementClient:

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import structs
 
 from adapters import resource_ids, session_hosts, virtual_machines
+from adapters.connect import connection
 from adapters.gallery import read_version
 from adapters.scaling_plans import read_scaling
 from adapters.vm_bodies import POOL_TAG
@@ -23,7 +24,9 @@ from rollout.model import (
     JOIN_EXTENSION,
     QUARANTINE_TAG,
     ROLLOUT_TAG,
+    HostPool,
     HostShape,
+    ImageVersion,
     PoolSnapshot,
     SessionHost,
     UserSession,
@@ -37,9 +40,16 @@ FRESH = timedelta(minutes=3)
 REPORTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
 """Statuses of a host that AVD hears from and sends people to."""
 
+READ_KEPT = timedelta(minutes=5)
+"""How long the properties of a host pool and of a sound image version serve further turns. Nobody changes them often,
+and it is noticed no later than when nothing is in hand, as a pool is looked at every five minutes then."""
+
 FEW_VMS = 4
 """So many VMs are asked one by one how they are powered; more by the list of all VMs of the subscription, which has a
 page for every 200 of them. Compute allows 27 times as many reads of one VM as of lists."""
+
+_MADE = ("Succeeded", "Failed")
+"""Provisioning states of a VM of which the instance view tells more than the list."""
 
 _OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
 
@@ -62,7 +72,7 @@ def observe(
     read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot be read,
     ResourceNotFound when the pool is gone.
     """
-    pool = session_hosts.read_pool(pool_id)
+    pool = _pool(pool_id, now)
     registered = session_hosts.list_hosts(pool_id)
     some_session = any(number(host, "properties", "sessions") for host in registered)
     sessions = session_hosts.list_pool_sessions(pool_id) if some_session else {}
@@ -76,16 +86,40 @@ def observe(
             hosts.setdefault(host.name, host)
     new = {name for name in in_hand if name in hosts and hosts[name].vm_id and not hosts[name].registration}
     made = {name for name in untouched if name in new and hosts[name].provisioning == "Succeeded"}
-    hosts |= {name: _looked_into(hosts[name]) for name in sorted(new - made)}
-    hosts |= _with_power({name: host for name, host in hosts.items() if name not in new}, pool_id, now)
+    hosts |= {name: _looked_into(hosts[name], now) for name in sorted(new - made)}
+    hosts |= _with_power({name: host for name, host in hosts.items() if host.registration}, pool_id, now)
     return PoolSnapshot(
         pool=structs.replace(pool, id=pool_id),
         observed_at=now,
         hosts=tuple(hosts[name] for name in sorted(hosts)),
         names_in_use=_names_in_use(hosts, machines, new_vms),
-        image=read_version(target),
+        image=_image(target, now),
         scaling=read_scaling(pool_id, now),
     )
+
+
+def _pool(pool_id: str, now: datetime) -> HostPool:
+    found = _kept(pool_id, now)
+    if not isinstance(found, HostPool):
+        found = session_hosts.read_pool(pool_id)
+        connection().kept_reads[pool_id] = (now, found)
+    return found
+
+
+def _image(version_id: str, now: datetime) -> ImageVersion | None:
+    kept = _kept(version_id, now)
+    if isinstance(kept, ImageVersion):
+        return kept
+    found = read_version(version_id)
+    # One that is on its way somewhere, or in trouble, is news each time.
+    if found is not None and found.provisioning == "Succeeded":
+        connection().kept_reads[version_id] = (now, found)
+    return found
+
+
+def _kept(id: str, now: datetime) -> object:
+    read_at, found = connection().kept_reads.get(id, (now, None))
+    return found if read_at <= now < read_at + READ_KEPT else None
 
 
 def read_regions(pool_id: str) -> tuple[str, ...]:
@@ -193,26 +227,29 @@ def _registered_hosts(
     return hosts
 
 
-def _looked_into(host: SessionHost) -> SessionHost:
-    if host.provisioning == "Creating":
-        return host
+def _looked_into(host: SessionHost, now: datetime) -> SessionHost:
+    if isinstance(kept := _kept(host.vm_id, now), SessionHost):
+        return kept
     if host.provisioning == "Updating":
         # Azure is at work on one of its extensions, and starts no other one meanwhile.
         return structs.replace(host, extensions=dict.fromkeys((JOIN_EXTENSION, AGENT_EXTENSION), "Updating"))
-    body = virtual_machines.read_with_instance_view(host.vm_id)
+    body = virtual_machines.read_with_instance_view(host.vm_id) if host.provisioning in _MADE else None
     if body is None:
         return host
-    return structs.replace(
+    seen = structs.replace(
         host,
         provisioning=text(body, "properties", "provisioningState"),
         provisioning_error=virtual_machines.provisioning_error(body),
         power=virtual_machines.power_state(body).lower(),
         extensions=virtual_machines.extension_states(body),
     )
+    if all(seen.extensions.get(name) == "Succeeded" for name in (JOIN_EXTENSION, AGENT_EXTENSION)):
+        connection().kept_reads[host.vm_id] = (now, seen)  # all is done: what is left is that it registers
+    return seen
 
 
 def _with_power(hosts: dict[str, SessionHost], pool_id: str, now: datetime) -> dict[str, SessionHost]:
-    """The hosts that have a VM, with its power state."""
+    """Those of the hosts that have a VM, with its power state."""
     known = {name: "running" for name, host in hosts.items() if _is_heard_of(host, now)}
     asked = {
         name: host.vm_id

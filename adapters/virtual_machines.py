@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters import resource_ids
 from adapters.connect import KeptPower, connection
@@ -88,14 +88,22 @@ def exists(vm_id: str) -> bool:
     return read_with_instance_view(vm_id) is not None
 
 
-def read_tags(vm_id: str) -> dict[str, str]:
-    """The tags of a VM at this moment, none when it does not exist. Raises StepFailed."""
+class Tagged(NamedTuple):
+    """A VM's tags, and the version of the VM that had them; both empty when there is no such VM."""
+
+    tags: dict[str, str]
+    etag: str
+
+
+def read_tags(vm_id: str) -> Tagged:
+    """The tags of a VM at this moment. Raises StepFailed."""
     try:
-        return tags(read(vm_id, API_VERSION))
+        body = read(vm_id, API_VERSION)
     except StepFailed as failed:
         if is_missing(failed):
-            return {}
+            return Tagged({}, "")
         raise
+    return Tagged(tags(body), text(body, "etag"))
 
 
 def is_switched_off(vm_id: str) -> bool:
@@ -135,23 +143,28 @@ def edit_tags(vm_id: str, edit: Callable[[dict[str, str]], dict[str, str]]) -> N
     Raises StepFailed.
     """
     before = read_tags(vm_id)
-    change_tags(vm_id, before, edit(dict(before)))
+    change_tags(vm_id, before, edit(dict(before.tags)))
 
 
-def change_tags(vm_id: str, before: dict[str, str], after: dict[str, str]) -> None:
-    """Give a VM whose tags were read as `before` a moment ago the tags `after`; no change, no call.
+def change_tags(vm_id: str, before: Tagged, after: dict[str, str]) -> None:
+    """Give a VM that was read as `before` the tags `after`; no change, no call. One that is gone is left at that.
 
-    A VM that no longer exists is left at that. Raises StepFailed.
+    Raises StepFailed, with code Conflict when anybody has changed the VM since: their tags would be lost.
     """
-    if after == before:
+    from azure.core import MatchConditions
+
+    if after == before.tags:
         return
     vm = resource_ids.parse(vm_id)
     body: Any = {"tags": after}
+    unchanged: dict[str, Any] = {"etag": before.etag, "match_condition": MatchConditions.IfNotModified}
     try:
         with translated():
             machines = connection().compute(vm.subscription).virtual_machines
-            machines.begin_update(vm.group, vm.name, body, polling=False)
+            machines.begin_update(vm.group, vm.name, body, polling=False, **(unchanged if before.etag else {}))
     except StepFailed as failed:
+        if failed.error.code == "PreconditionFailed":
+            raise StepFailed(StepError("Conflict", f"the VM {vm.name} is changed by somebody else just now")) from None
         if not is_missing(failed):
             raise
 

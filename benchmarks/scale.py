@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import yaml
 from msgspec import Struct
 
 from activities.decide_turn import decide_turn
@@ -399,8 +400,10 @@ def _offices(estate: Estate, hosts: int, pools: int) -> tuple[list[Office], tupl
 
 
 def _policy(pools: int) -> str:
+    """The policy of somebody who sets nothing but what has no default."""
     names = _names(pools)
-    return policy_text(*names, image=names[0])
+    demo = yaml.safe_load(policy_text(*names, image=names[0]))
+    return yaml.safe_dump(demo | {"defaults": {"session_host": {"join": {"type": "entra"}}}})
 
 
 def _names(pools: int) -> list[str]:

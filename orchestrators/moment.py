@@ -8,9 +8,6 @@ import azure.durable_functions as df
 
 
 def now_of(context: df.DurableOrchestrationContext) -> datetime:
-    """The current time, aware UTC, in whole seconds. Durable prints timers in whatever zone they have and calls it UTC.
-
-    Fractions would stand behind every time that a rollout remembers, a quarter of its memory, and mean nothing.
-    """
+    """The current time, aware UTC. Durable prints timers in whatever zone they have and calls it UTC."""
     moment: datetime = context.current_utc_datetime
-    return moment.astimezone(UTC).replace(microsecond=0)
+    return moment.astimezone(UTC)

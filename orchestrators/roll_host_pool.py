@@ -59,7 +59,7 @@ class PoolOrchestration:
         self._policy = rollout.policy
         self._lease = PoolLease(context, rollout.policy.host_pool_id)
         self._state = rollout.state or start(
-            context.instance_id, rollout.policy.host_pool_id, rollout.version_id, now_of(context)
+            context.instance_id, rollout.policy.host_pool_id, rollout.version_id, _whole_seconds(now_of(context))
         )
         self._events = 0
 
@@ -87,7 +87,7 @@ class PoolOrchestration:
             answer = yield from self._lease.acquire(self._rollout.version_id, self._policy.on_newer_version)
             if answer.verdict != "waiting":
                 return answer
-            look_again = now_of(self._context) + LEASE_POLL
+            look_again = self._now() + LEASE_POLL
             self._say(Phase.SCHEDULED, "PoolInUse", answer.message)
             self._show(look_again)
             yield self._context.create_timer(look_again)
@@ -115,7 +115,7 @@ class PoolOrchestration:
                 newer = superseding_version(answer.superseded_by, self._rollout.version_id)
                 self._state = supersede(self._state, newer)
             decision = yield from self._decide()
-            decision = within(decision, self._room_for_steps(), now_of(self._context))
+            decision = within(decision, self._room_for_steps(), self._now())
             self._state = decision.state
             self._show(decision.wake_at)
             again_at = None
@@ -129,20 +129,20 @@ class PoolOrchestration:
         return True
 
     def _decide(self) -> Generator[Any, Any, Decision]:
-        now = now_of(self._context)
+        now = self._now()
         turn = {"state": _json(self._state), "policy": _json(self._policy), "now": _json(now)}
         try:
             answer = yield self._context.call_activity("decide_turn", turn, dict)
             return msgspec.convert(answer["decision"], Decision)
         except Exception as error:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
-            return decide_unreadable(self._state, _died(error), now_of(self._context))
+            return decide_unreadable(self._state, _died(error), self._now())
 
     def _room_for_steps(self) -> int:
         return min(MOST_STEPS, (LONGEST_HISTORY - self._events - _EVENTS_PER_TURN) // _EVENTS_PER_STEP)
 
     def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, datetime | None]:
         """Carry the steps out; when to look again because some had to be put off, None when none had."""
-        now = now_of(self._context)
+        now = self._now()
         tasks = [
             self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)), dict)
             for step in steps
@@ -156,7 +156,7 @@ class PoolOrchestration:
             results = [
                 outcome for step, answer in zip(steps, answers, strict=True) for outcome in outcomes(step, answer)
             ]
-        now = now_of(self._context)
+        now = self._now()
         self._state = record(self._state, tuple(results), now)
         put_off = [one.error.retry_after for one in results if one.error is not None and one.error.code == DEFERRED]
         return now + timedelta(seconds=min(put_off)) if put_off else None
@@ -165,8 +165,11 @@ class PoolOrchestration:
 
     def _say(self, phase: Phase, reason: str, message: str) -> None:
         same = (self._state.phase, self._state.reason) == (phase, reason)
-        since = self._state.since if same else now_of(self._context)
+        since = self._state.since if same else self._now()
         self._state = structs.replace(self._state, phase=phase, reason=reason, message=message, since=since)
+
+    def _now(self) -> datetime:
+        return _whole_seconds(now_of(self._context))
 
     def _show(self, next_look: datetime | None) -> Any:
         status = _json(pool_status(self._policy.name, self._state, next_look))
@@ -175,6 +178,11 @@ class PoolOrchestration:
 
     def _go_on_in_new_execution(self) -> None:
         self._context.continue_as_new(_json(structs.replace(self._rollout, state=self._state)))
+
+
+def _whole_seconds(moment: datetime) -> datetime:
+    # Fractions would stand behind every time that a rollout remembers, a quarter of its memory, and mean nothing.
+    return moment.replace(microsecond=0)
 
 
 def _json(value: Any) -> Any:

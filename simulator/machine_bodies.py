@@ -46,7 +46,7 @@ def machine_body(machine: Machine, *, instance_view: bool = False, upper_case_gr
         "type": MACHINE,
         "location": machine.region,
         "tags": dict(machine.tags),
-        "etag": f'"{machine.revision}"',
+        "etag": etag_of(machine),
         "properties": properties,
     }
     if machine.spec.zone:
@@ -57,6 +57,11 @@ def machine_body(machine: Machine, *, instance_view: bool = False, upper_case_gr
     if machine.extensions:
         shown["resources"] = [extension_body(extension) for extension in machine.extensions.values()]
     return shown
+
+
+def etag_of(machine: Machine) -> str:
+    """What a conditional change of the machine compares."""
+    return f'"{machine.revision}"'
 
 
 def _shown_state(machine: Machine) -> str:

@@ -11,6 +11,7 @@ from simulator.estate import Estate
 from simulator.extensions import ExtensionSpec
 from simulator.machine_bodies import (
     disk_body,
+    etag_of,
     extension_body,
     instance_view_body,
     interface_body,
@@ -92,6 +93,9 @@ class _Routes:
                 f"Changing property '{min(unknown)}' is not allowed.",
                 target=min(unknown),
             )
+        condition = request.headers.get("if-match")
+        if condition not in (None, "*", etag_of(self._machines.get(_machine_id(request)))):
+            raise AzureError(412, "PreconditionFailed", "The resource has changed since the etag was read.")
         machine = self._machines.patch_tags(_machine_id(request), _string_tags(request.body))
         return Answer(200, machine_body(machine))
 

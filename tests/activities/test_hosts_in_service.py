@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters import virtual_machines
 from adapters.errors import StepFailed
 from adapters.session_hosts import delete_registration
 from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, SessionHost
@@ -281,3 +282,45 @@ def test_a_refusal_for_want_of_rights_is_not_worth_repeating(office: SimulatedOf
     error = carry_out(office, start_draining(office.host("avd-000")))["error"]
 
     assert error == {"code": "AuthorizationFailed", "message": "no write access", "retriable": False}
+
+
+# ------------------------------------------------------------------------------------------------ somebody else's tags
+
+
+def test_tags_that_somebody_sets_at_the_same_moment_are_not_lost(office: SimulatedOffice) -> None:
+    vm_id = office.host("avd-000").vm_id
+
+    def edit(tags: dict[str, str]) -> dict[str, str]:
+        office.estate.machines.patch_tags(vm_id, {**tags, "owner": "somebody"})
+        return tags | {ROLLOUT_TAG: ROLLOUT}
+
+    with pytest.raises(StepFailed, match="Conflict") as failed:
+        virtual_machines.edit_tags(vm_id, edit)
+
+    assert failed.value.error.retriable
+    assert office.host("avd-000").tags["owner"] == "somebody"
+    assert not office.host("avd-000").is_tagged
+    virtual_machines.edit_tags(vm_id, lambda tags: tags | {ROLLOUT_TAG: ROLLOUT})
+    assert office.host("avd-000").is_held_by(ROLLOUT)
+    assert office.host("avd-000").tags["owner"] == "somebody"
+
+
+def test_a_host_seen_with_the_tag_is_drained_without_another_look(office: SimulatedOffice) -> None:
+    host = office.host("avd-000")
+    before = office.arm.calls.total()
+
+    assert carry_out(office, StartDraining(host.name, host.vm_id, host.registration, WHY, held=True)) == OK
+
+    assert office.arm.calls.total() - before == 1
+
+
+def test_a_removal_reads_drain_mode_and_sessions_again_and_nothing_else(office: SimulatedOffice) -> None:
+    host = office.host("avd-000")
+    carry_out(office, start_draining(host))
+    before = office.arm.calls.copy()
+
+    carry_out(office, remove(host))
+
+    made = office.arm.calls - before
+    assert set(made) == {"sessionHosts.get", "userSessions.list", "sessionHosts.delete", "virtualMachines.delete"}
+    assert made.total() == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +10,10 @@ import pytest
 from adapters import pool_reader, session_hosts, virtual_machines
 from adapters.errors import StepFailed
 from adapters.pool_reader import host_shape, is_unregistered_host, read_regions, registered_host, vm_half
-from rollout.model import JOIN_EXTENSION, HostShape, SessionHost
+from rollout.model import AGENT_EXTENSION, JOIN_EXTENSION, HostShape, SessionHost
 from simulator.errors import AzureError
 from simulator.faults import Site
-from tests.activities.orders import joining, provisioning
+from tests.activities.orders import installing, joining, provisioning
 from tests.adapters.office import ROLLOUT, SimulatedOffice, simulated_office
 
 POOL = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.DesktopVirtualization/hostPools/office"
@@ -53,6 +54,40 @@ def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None
             calls[hosts] = office.arm.calls.total()
 
     assert calls[3] == calls[100] == 5
+
+
+def test_the_pool_and_a_sound_image_are_read_every_five_minutes(office: SimulatedOffice) -> None:
+    office.office.publish_replicated("2.0.0")
+    for _ in range(10):
+        office.look()
+        office.wait(minutes=1)
+
+    assert office.arm.calls["hostPools.get"] == office.arm.calls["galleryImageVersions.get"] == 2
+    assert office.arm.calls["sessionHosts.list"] == 10
+
+
+def test_an_image_that_is_in_trouble_or_gone_is_read_each_time(office: SimulatedOffice) -> None:
+    office.look(version="9.9.9")
+    office.look(version="9.9.9")
+
+    assert office.arm.calls["galleryImageVersions.get"] == 2
+
+
+def test_a_new_vm_on_which_everything_is_installed_is_not_looked_into_again(office: SimulatedOffice) -> None:
+    provisioning(office, "avd-004")
+    office.wait(minutes=10)
+    joining(office, office.host("avd-004"))
+    office.wait(minutes=5)
+    office.estate.world.timings = replace(office.estate.world.timings, register=(3600, 3600))
+    installing(office, office.host("avd-004"))
+    office.wait(minutes=10)
+    before = office.arm.calls["virtualMachines.get"]
+
+    for _ in range(3):
+        host = office.host("avd-004", "avd-004")
+        assert (host.registration, host.extensions[AGENT_EXTENSION]) == ("", "Succeeded")
+        office.wait(minutes=1)
+    assert office.arm.calls["virtualMachines.get"] == before + 1
 
 
 def test_sessions_are_listed_once_some_host_counts_one() -> None:

@@ -323,3 +323,16 @@ def test_galleries_and_definitions_are_listed() -> None:
     images = clients.compute.gallery_images
     assert [one.name for one in images.list_by_gallery("rg-images", "gal_office")] == ["win11-office"]
     assert images.get("rg-images", "gal_office", "win11-office").os_type == "Windows"
+
+
+def test_a_change_on_the_condition_of_an_old_etag_is_refused() -> None:
+    clients = Clients()
+    seen = clients.compute.virtual_machines.get(GROUP, "avd-000").as_dict()["etag"]
+    change = {"etag": seen, "match_condition": MatchConditions.IfNotModified, "polling": False}
+    clients.compute.virtual_machines.begin_update(GROUP, "avd-000", {"tags": {"n": "1"}}, **change)
+
+    with pytest.raises(HttpResponseError) as refused:
+        clients.compute.virtual_machines.begin_update(GROUP, "avd-000", {"tags": {"n": "2"}}, **change)
+
+    assert refused.value.status_code == 412
+    assert clients.compute.virtual_machines.get(GROUP, "avd-000").as_dict()["tags"] == {"n": "1"}
