@@ -140,7 +140,8 @@ def _axes(title: str, across: str, up: str) -> tuple[Figure, Axes]:
 
 def _text(figure: Figure, axes: Axes) -> str:
     axes.set_xlim(left=0)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    if axes.lines:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     page = StringIO()
     # Without a fixed salt and with a date every run would make another file.
     with rc_context({"svg.hashsalt": "goldroll", "svg.fonttype": "none"}):

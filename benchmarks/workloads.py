@@ -41,7 +41,6 @@ class Case:
     timings: Timings = field(default_factory=Timings)
     expected_provisioning: timedelta = timedelta(minutes=25)
     ready_within: timedelta = timedelta(minutes=45)
-    is_quiet: bool = False
     only: tuple[str, ...] = ()
 
     @property
@@ -57,9 +56,9 @@ _SLOW = Timings(create_machine=(270, 720), join=(180, 450), install_agent=(540, 
 CASES: Sequence[Case] = (
     Case("office_day", "Office day: 100 hosts, start at 9:00, one hour's notice"),
     Case("office_day_8h", "Office day: 100 hosts, start at 9:00, eight hours' notice", grace=timedelta(hours=8)),
-    Case("office_night", "Office night: 100 hosts, start at 20:00", starts_at=_EVENING, is_quiet=True),
+    Case("office_night", "Office night: 100 hosts, start at 20:00", starts_at=_EVENING),
     Case("shifts", "Shift work around the clock: 100 hosts", people=SHIFTS),
-    Case("half_empty", "Half of 100 hosts empty at the start, office day", load=0.275, empty=50, is_quiet=True),
+    Case("half_empty", "Half of 100 hosts empty at the start, office day", load=0.275, empty=50),
     Case("small", "Small pool: 3 hosts, office day", hosts=3, at_a_time=1),
     Case(
         "long_sessions", "Few long sessions: 40 hosts of 4 slots", hosts=40, session_limit=4, people=_LONG, at_a_time=4

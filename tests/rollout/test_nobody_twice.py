@@ -94,18 +94,18 @@ def test_where_the_policy_says_to_wait_a_spared_person_is_waited_for_like_everyb
 def test_in_no_pool_is_anybody_signed_out_twice_or_refused(strategy: str, seed: int) -> None:
     """Everybody stays wherever they are until they are signed out, which is the worst that can happen."""
     rng = random.Random(seed)
-    loads = [0, 2, 4, 6, 8] if strategy == "surge" else [0, 2, 4, 6]
-    hosts = [a_host(f"avd-{n:03}", sessions=rng.choice(loads), zone=str(n % 3)) for n in range(1, rng.randint(3, 14))]
+    count = rng.randint(2, 13)
+    hosts = [a_host(f"avd-{n:03}", sessions=rng.choice([0, 2, 4, 6, 8]), zone=str(n % 3)) for n in range(1, count + 1)]
     policy = a_policy(strategy=strategy, surge=rng.randint(1, 3), max_unavailable=rng.randint(0, 2), max_wave="100%")
     world = World(a_pool(hosts), policy)
     world.leave_after = None
     there = world.people().total()
-    world.run(turns=4000)
+    world.run_for(hours(96), turns=4000)
 
     assert max(world.forced.values(), default=0) <= 1
     assert world.refused_sign_ins == 0
     assert world.people().total() == there
-    assert world.nothing_is_left_over()
+    assert (world.last and world.last.done) or there > 6 * (count - 1), "only for want of room it waits for ever"
 
 
 @pytest.mark.parametrize("load", [3, 5, 7])
