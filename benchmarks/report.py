@@ -51,7 +51,7 @@ def write(
 _INTRODUCTION = """# Benchmarks
 
 Goldroll against other ways to replace the hosts of a host pool, on the same simulated estate.
-Written by `python3 dev.py bench`; medians over {seeds} seeds.
+Written by `python3 dev.py bench --write`; medians over {seeds} seeds.
 
 Everybody gets the same pool, the same people with the same plans, the same image and the same Azure, and may replace
 the same number of hosts at a time: whoever adds hosts first has them as extra hosts, whoever removes first has them
