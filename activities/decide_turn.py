@@ -13,14 +13,15 @@ import azure.durable_functions as df
 import msgspec
 from msgspec import Struct, structs
 
-from activities.answers import Payload, as_json, unexpected
+from activities.answers import Payload, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
-from rollout.model import PoolSnapshot, RolloutState, Stage
+from rollout.model import PoolSnapshot, Stage
 from rollout.orders import MOST_STEPS, within
 from rollout.policy import PoolPolicy
-from rollout.pool import decide, decide_unreadable, to_look_into
-from rollout.steps import Decision, StartDraining
+from rollout.pool import deals_with_sessions, decide, decide_unreadable, to_look_into
+from rollout.steps import Decision, StartDraining, Step
+from rollout.travelling import pack_decision, unpack
 
 bp = df.Blueprint()
 
@@ -30,7 +31,7 @@ _story = logging.getLogger("goldroll.story")
 class TurnOrder(Struct, frozen=True):
     """What a turn starts from."""
 
-    state: RolloutState
+    state: str
     policy: PoolPolicy
     now: datetime
 
@@ -39,35 +40,49 @@ class TurnOrder(Struct, frozen=True):
 def decide_turn(turn: Payload) -> Payload:
     """Observe the pool and decide.
 
-    In: `{"state": RolloutState, "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its story told to
-    the log and left out, its steps no more than a turn carries out. A pool that cannot be read gives a decision to try
-    again, or to end when it is gone.
+    In: `{"state": RolloutState (packed), "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its state
+    packed too, its story told to the log and left out, its steps no more than a turn carries out. A pool that cannot be
+    read gives a decision to try again, or to end when it is gone.
     """
     order = msgspec.convert(turn, TurnOrder)
     decision = within(_decide(order), MOST_STEPS, order.now)
     for sentence in decision.story:
         _story.info("%s: %s", order.policy.name, sentence)
-    return {"decision": as_json(structs.replace(decision, story=()))}
+    return {"decision": pack_decision(decision)}
 
 
 def _decide(order: TurnOrder) -> Decision:
-    state, policy, now = order.state, order.policy, order.now
+    state, policy, now = unpack(order.state), order.policy, order.now
     asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
     new = to_look_into(state, now)
     try:
-        snapshot = observe(state.pool_id, state.target, policy, state.rollout_id, new, now, untouched=asked_for)
-        return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot)
+        snapshot = observe(
+            state.pool_id,
+            state.target,
+            policy,
+            state.rollout_id,
+            new,
+            now,
+            untouched=asked_for,
+            fresh_sessions=deals_with_sessions(state, policy, now),
+        )
+        return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot, policy.scaling_exclusion_tag)
     except StepFailed as failed:
         return decide_unreadable(state, failed.error, now)
     except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained
         return decide_unreadable(state, unexpected(error), now)
 
 
-def _with_what_was_seen(decision: Decision, snapshot: PoolSnapshot) -> Decision:
-    """Say of each host to be drained whether it carries the rollout's tag, so that nobody needs to read it again."""
-    held = {host.name for host in snapshot.hosts if host.is_held_by(decision.state.rollout_id)}
-    steps = tuple(
-        structs.replace(step, held=True) if isinstance(step, StartDraining) and step.host in held else step
-        for step in decision.steps
-    )
+def _with_what_was_seen(decision: Decision, snapshot: PoolSnapshot, exclusion_tag: str) -> Decision:
+    """Say of each host to be drained which of its tags are there already, so that nobody needs to read it again."""
+    hosts = {host.name: host for host in snapshot.hosts}
+
+    def seen(step: Step) -> Step:
+        if not isinstance(step, StartDraining) or (host := hosts.get(step.host)) is None:
+            return step
+        # Azure keeps the case of tag names and ignores it.
+        excluded = any(name.lower() == exclusion_tag.lower() for name in host.tags)
+        return structs.replace(step, held=host.is_held_by(decision.state.rollout_id), excluded=excluded)
+
+    steps = tuple(seen(step) for step in decision.steps)
     return structs.replace(decision, steps=steps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG
 from rollout.orders import Order
 
@@ -10,27 +12,21 @@ OURS = "goldroll"
 whether it is ours to remove."""
 
 
-def held(tags: dict[str, str], order: Order) -> dict[str, str]:
-    """The rollout holds the VM, and autoscale leaves it alone meanwhile."""
-    exclusion = {} if not order.exclusion_tag or _has(tags, order.exclusion_tag) else {order.exclusion_tag: OURS}
-    return tags | {ROLLOUT_TAG: order.rollout_id} | exclusion
+def held(order: Order, *, excluded: bool) -> dict[str, str]:
+    """The tags to set: the rollout holds the VM, and autoscale leaves it alone, if it is not `excluded` already."""
+    exclusion = {order.exclusion_tag: OURS} if order.exclusion_tag and not excluded else {}
+    return {ROLLOUT_TAG: order.rollout_id} | exclusion
 
 
-def given_back(tags: dict[str, str], order: Order) -> dict[str, str]:
-    """Nobody holds the VM; an exclusion from autoscale stays where somebody else has set it."""
+def held_by_any(tags: Mapping[str, str], order: Order) -> dict[str, str]:
+    """Those of a VM's tags to remove when nobody holds it; an exclusion stays where somebody else has set it."""
     return {
         name: value
         for name, value in tags.items()
-        if name != ROLLOUT_TAG and not (name.lower() == order.exclusion_tag.lower() and value == OURS)
+        if name == ROLLOUT_TAG or (name.lower() == order.exclusion_tag.lower() and value == OURS)
     }
 
 
-def quarantined(tags: dict[str, str], code: str) -> dict[str, str]:
-    """The VM is kept for investigation. Autoscale still leaves it alone: it would put it back into service."""
-    kept = {name: value for name, value in tags.items() if name != ROLLOUT_TAG}
-    return kept | {QUARANTINE_TAG: code[:256]}
-
-
-def _has(tags: dict[str, str], name: str) -> bool:
-    # Azure keeps the case of tag names and ignores it.
-    return any(other.lower() == name.lower() for other in tags)
+def quarantined(code: str) -> dict[str, str]:
+    """The tag to set on a VM that is kept for investigation."""
+    return {QUARANTINE_TAG: code[:256]}

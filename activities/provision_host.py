@@ -26,6 +26,6 @@ def provision_host(order: Payload) -> Payload:
 
 
 def _provision(step: ProvisionHost, order: Order) -> None:
-    tags = held({POOL_TAG: order.pool_id}, order)
+    tags = {POOL_TAG: order.pool_id} | held(order, excluded=False)
     body = vm_body(step.host, step.image_version_id, step.shape, step.zone, order.new_host, tags)
     virtual_machines.create(target_group(order.new_host, order.pool_id), step.host, body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import azure.durable_functions as df
 
 from activities.answers import Payload, carry_out
-from activities.host_tags import given_back
+from activities.host_tags import held_by_any
 from adapters import session_hosts, virtual_machines
 from rollout.orders import Order
 from rollout.steps import ReleaseHost
@@ -30,4 +30,4 @@ def _release(step: ReleaseHost, order: Order) -> None:
             session_hosts.require_unused(registration)
         virtual_machines.deallocate(step.vm_id)
     else:
-        virtual_machines.edit_tags(step.vm_id, lambda tags: given_back(tags, order))
+        virtual_machines.remove_tags(step.vm_id, held_by_any(virtual_machines.read_tags(step.vm_id), order))

@@ -25,6 +25,6 @@ def start_draining(order: Payload) -> Payload:
 
 def _start(step: StartDraining, order: Order) -> None:
     if step.vm_id and not step.held:
-        virtual_machines.edit_tags(step.vm_id, lambda tags: held(tags, order))
+        virtual_machines.set_tags(step.vm_id, held(order, excluded=step.excluded))
     if step.registration:
         session_hosts.set_drain_mode(step.registration, on=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import azure.durable_functions as df
 
 from activities.answers import Payload, carry_out
-from activities.host_tags import given_back
+from activities.host_tags import held_by_any
 from adapters import session_hosts, virtual_machines
 from rollout.model import ROLLOUT_TAG
 from rollout.orders import Order
@@ -26,10 +26,9 @@ def stop_draining(order: Payload) -> Payload:
 
 
 def _stop(step: StopDraining, order: Order) -> None:
-    before = virtual_machines.read_tags(step.vm_id) if step.vm_id else None
-    if before is not None and ROLLOUT_TAG not in before.tags:
+    tags = virtual_machines.read_tags(step.vm_id) if step.vm_id else {}
+    if step.vm_id and ROLLOUT_TAG not in tags:
         return
     if step.registration:
         session_hosts.set_drain_mode(step.registration, on=False)
-    if before is not None:
-        virtual_machines.change_tags(step.vm_id, before, given_back(before.tags, order))
+    virtual_machines.remove_tags(step.vm_id, held_by_any(tags, order))

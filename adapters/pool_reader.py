@@ -40,9 +40,15 @@ FRESH = timedelta(minutes=3)
 REPORTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
 """Statuses of a host that AVD hears from and sends people to."""
 
-READ_KEPT = timedelta(minutes=5)
-"""How long the properties of a host pool and of a sound image version serve further turns. Nobody changes them often,
-and it is noticed no later than when nothing is in hand, as a pool is looked at every five minutes then."""
+READ_KEPT = timedelta(minutes=15)
+"""How long the properties of a host pool serve further turns: nobody changes them often."""
+
+IMAGE_KEPT = timedelta(hours=1)
+"""How long a sound image version serves further turns. That somebody has deleted it shows when a VM is made from it."""
+
+SESSIONS_KEPT = timedelta(minutes=5)
+"""How long a list of sessions serves further turns that deal with no single session. How many there are on each host
+is read in every turn, with the hosts."""
 
 FEW_VMS = 4
 """So many VMs are asked one by one how they are powered; more by the list of all VMs of the subscription, which has a
@@ -63,8 +69,9 @@ def observe(
     now: datetime,
     *,
     untouched: Collection[str] = (),
+    fresh_sessions: bool = True,
 ) -> PoolSnapshot:
-    """The pool as Azure shows it at `now`.
+    """The pool as Azure shows it at `now`; without `fresh_sessions` the sessions as they were listed minutes ago.
 
     `in_hand` names the hosts that are being created: of those the instance view is read, for the code of a failed
     creation and the state of their extensions, unless the list says that Azure is at work on them. The `untouched` ones
@@ -75,7 +82,7 @@ def observe(
     pool = _pool(pool_id, now)
     registered = session_hosts.list_hosts(pool_id)
     some_session = any(number(host, "properties", "sessions") for host in registered)
-    sessions = session_hosts.list_pool_sessions(pool_id) if some_session else {}
+    sessions = _sessions(pool_id, now, fresh=fresh_sessions) if some_session else {}
     new_vms = target_group(policy.session_host, pool_id)
     groups = _groups(new_vms, registered)
     machines = {text(vm, "id").lower(): vm for group in groups for vm in virtual_machines.list_in_group(group)}
@@ -106,8 +113,18 @@ def _pool(pool_id: str, now: datetime) -> HostPool:
     return found
 
 
+def _sessions(pool_id: str, now: datetime, *, fresh: bool) -> dict[str, tuple[UserSession, ...]]:
+    key = f"{pool_id}/userSessions"
+    kept = None if fresh else _kept(key, now, SESSIONS_KEPT)
+    if isinstance(kept, dict):
+        return kept
+    found = session_hosts.list_pool_sessions(pool_id)
+    connection().kept_reads[key] = (now, found)
+    return found
+
+
 def _image(version_id: str, now: datetime) -> ImageVersion | None:
-    kept = _kept(version_id, now)
+    kept = _kept(version_id, now, IMAGE_KEPT)
     if isinstance(kept, ImageVersion):
         return kept
     found = read_version(version_id)
@@ -117,9 +134,9 @@ def _image(version_id: str, now: datetime) -> ImageVersion | None:
     return found
 
 
-def _kept(id: str, now: datetime) -> object:
+def _kept(id: str, now: datetime, how_long: timedelta = READ_KEPT) -> object:
     read_at, found = connection().kept_reads.get(id, (now, None))
-    return found if read_at <= now < read_at + READ_KEPT else None
+    return found if read_at <= now < read_at + how_long else None
 
 
 def read_regions(pool_id: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Reads single resources and lists as plain JSON, over the client libraries' pipeline but without their models.
+"""Calls the Resource Manager with plain JSON, over the client libraries' pipeline but without their models.
 
 A library's models cost: turning the JSON of one VM into objects and back takes 1.5 ms, and a turn reads every VM of a
 pool twice, which is three seconds for a thousand hosts. They also refuse a whole list for one value of another type
@@ -22,8 +22,14 @@ LARGE_PAGE = "1000"
 def read(path: str, api_version: str, **parameters: str) -> Json:
     """The JSON of one resource; `parameters` join the query. Raises StepFailed."""
     with translated():
-        body = _send(path, {"api-version": api_version, **parameters})
+        body = _send("GET", path, {"api-version": api_version, **parameters})
     return body if isinstance(body, dict) else {}
+
+
+def patch(path: str, api_version: str, body: Json) -> None:
+    """Change a resource that no client library at hand knows. Raises StepFailed."""
+    with translated():
+        _send("PATCH", path, {"api-version": api_version}, body)
 
 
 def large_pages(path: str, api_version: str) -> Iterator[Json]:
@@ -51,18 +57,18 @@ def pages(path: str, api_version: str, **parameters: str) -> Iterator[Json]:
     url = path
     while url:
         with translated():
-            page = _send(url, query)
+            page = _send("GET", url, query)
         yield from items(page, "value")
         # A nextLink is an address of its own, complete with the version and the place to go on from.
         url, query = text(page, "nextLink"), None
 
 
-def _send(url: str, query: dict[str, str] | None) -> Any:
+def _send(method: str, url: str, query: dict[str, str] | None, body: Json | None = None) -> Any:
     from azure.core.exceptions import DecodeError, HttpResponseError
     from azure.core.rest import HttpRequest
 
     arm = connection().arm()
-    response = arm.send_request(HttpRequest("GET", arm.format_url(url), params=query))
+    response = arm.send_request(HttpRequest(method, arm.format_url(url), params=query, json=body))
     if response.status_code != 200:
         raise HttpResponseError(response=response)
     try:

@@ -31,7 +31,7 @@ TOKEN_LIFETIME = timedelta(hours=2)
 TOKEN_REST = timedelta(hours=1)
 """A token that is valid at least this long is used again: a new one might end those that other hosts register with."""
 
-TOKEN_KEPT = timedelta(minutes=10)
+TOKEN_KEPT = timedelta(minutes=30)
 """How long a token that was read is taken from memory: for the hosts of one wave, but not for so long that one which
 somebody has revoked meanwhile would spoil the next."""
 
@@ -108,10 +108,9 @@ def sign_out(registration: str, session: str) -> None:
 
 
 def sessions_left(registration: str) -> int:
-    """Read drain mode and sessions of a host again: how many sessions it has; 0 when it has no registration.
+    """Read drain mode and sessions of a host again: how many sessions it counts; 0 when it has no registration.
 
-    The host counts its sessions itself; when it counts none, they are listed too. Raises StepFailed, with code
-    HostInUse when the host accepts new sessions.
+    Raises StepFailed, with code HostInUse when the host accepts new sessions.
     """
     try:
         host = read(registration, API_VERSION)
@@ -121,7 +120,7 @@ def sessions_left(registration: str) -> int:
         raise
     if at(host, "properties", "allowNewSession") is not False:
         raise in_use(f"{resource_ids.last(registration)} accepts new sessions")
-    return number(host, "properties", "sessions") or len(list_sessions(registration))
+    return number(host, "properties", "sessions")
 
 
 def require_unused(registration: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapters import resource_ids
 from adapters.connect import KeptPower, connection
 from adapters.errors import StepFailed, is_missing, translated
-from adapters.reads import pages, read
+from adapters.reads import pages, patch, read
 from adapters.vm_bodies import extension_body, password
 from adapters.wire import Json, at, items, tags, text
 from rollout.model import ROLLOUT_TAG
@@ -17,6 +17,8 @@ from rollout.steps import StepError
 
 API_VERSION = "2024-07-01"
 """Of what is read; client libraries choose their own for what they change."""
+
+TAGS_API_VERSION = "2021-04-01"
 
 POWER_KEPT = timedelta(seconds=50)
 """How long a list of power states serves other pools of the subscription: with 20,000 VMs it has a hundred pages."""
@@ -88,22 +90,40 @@ def exists(vm_id: str) -> bool:
     return read_with_instance_view(vm_id) is not None
 
 
-class Tagged(NamedTuple):
-    """A VM's tags, and the version of the VM that had them; both empty when there is no such VM."""
-
-    tags: dict[str, str]
-    etag: str
-
-
-def read_tags(vm_id: str) -> Tagged:
-    """The tags of a VM at this moment. Raises StepFailed."""
+def read_tags(vm_id: str) -> dict[str, str]:
+    """The tags of a VM at this moment; none when it does not exist. Raises StepFailed."""
     try:
-        body = read(vm_id, API_VERSION)
+        return tags(read(vm_id, API_VERSION))
     except StepFailed as failed:
         if is_missing(failed):
-            return Tagged({}, "")
+            return {}
         raise
-    return Tagged(tags(body), text(body, "etag"))
+
+
+def set_tags(vm_id: str, wanted: Mapping[str, str]) -> None:
+    """Give a VM these tags besides the others that it has. One that does not exist is left at that. Raises StepFailed.
+
+    Azure merges them itself: tags that somebody else sets at the same moment are not lost.
+    """
+    _edit_tags(vm_id, "Merge", wanted)
+
+
+def remove_tags(vm_id: str, unwanted: Mapping[str, str]) -> None:
+    """Take these tags away from a VM where they have these values; none, no call. One that does not exist is fine.
+
+    Raises StepFailed.
+    """
+    if unwanted:
+        _edit_tags(vm_id, "Delete", unwanted)
+
+
+def _edit_tags(vm_id: str, operation: str, edited: Mapping[str, str]) -> None:
+    body = {"operation": operation, "properties": {"tags": dict(edited)}}
+    try:
+        patch(f"{vm_id}/providers/Microsoft.Resources/tags/default", TAGS_API_VERSION, body)
+    except StepFailed as failed:
+        if not is_missing(failed):
+            raise
 
 
 def is_switched_off(vm_id: str) -> bool:
@@ -134,39 +154,6 @@ def create(group_id: str, name: str, body: Json) -> None:
         if failed.error.code != "PreconditionFailed":
             raise
         _require_own(group_id, name, tags(body).get(ROLLOUT_TAG, ""))
-
-
-def edit_tags(vm_id: str, edit: Callable[[dict[str, str]], dict[str, str]]) -> None:
-    """Change a VM's tags: `edit` gets those it has and gives those it shall have; no change, no second call.
-
-    A VM that no longer exists is left at that. Compute replaces all tags at once, so they are read right before.
-    Raises StepFailed.
-    """
-    before = read_tags(vm_id)
-    change_tags(vm_id, before, edit(dict(before.tags)))
-
-
-def change_tags(vm_id: str, before: Tagged, after: dict[str, str]) -> None:
-    """Give a VM that was read as `before` the tags `after`; no change, no call. One that is gone is left at that.
-
-    Raises StepFailed, with code Conflict when anybody has changed the VM since: their tags would be lost.
-    """
-    from azure.core import MatchConditions
-
-    if after == before.tags:
-        return
-    vm = resource_ids.parse(vm_id)
-    body: Any = {"tags": after}
-    unchanged: dict[str, Any] = {"etag": before.etag, "match_condition": MatchConditions.IfNotModified}
-    try:
-        with translated():
-            machines = connection().compute(vm.subscription).virtual_machines
-            machines.begin_update(vm.group, vm.name, body, polling=False, **(unchanged if before.etag else {}))
-    except StepFailed as failed:
-        if failed.error.code == "PreconditionFailed":
-            raise StepFailed(StepError("Conflict", f"the VM {vm.name} is changed by somebody else just now")) from None
-        if not is_missing(failed):
-            raise
 
 
 def delete(vm_id: str) -> None:

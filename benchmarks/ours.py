@@ -54,7 +54,8 @@ def play(stage: Stage, preset: str) -> None:
     state = core.start("rollout", stage.office.pool_id, stage.target, stage.clock())
     while not stage.over:
         now = stage.clock()
-        snapshot = azure.observe(core.to_look_into(state, now))
+        fresh = core.deals_with_sessions(state, policy, now)
+        snapshot = azure.observe(core.to_look_into(state, now), fresh_sessions=fresh)
         decision = core.decide(state, snapshot, policy, now)
         state = decision.state
         stage.clock.advance(_BETWEEN_DECISION_AND_STEP)
@@ -65,4 +66,5 @@ def play(stage: Stage, preset: str) -> None:
         if decision.done:
             stage.given_up = True
         elif decision.wake_at is not None:
-            stage.wait(max(timedelta(seconds=1), decision.wake_at - stage.clock()))
+            again_at = core.look_again_at(state, outcomes, stage.clock()) or decision.wake_at
+            stage.wait(max(timedelta(seconds=1), min(decision.wake_at, again_at) - stage.clock()))

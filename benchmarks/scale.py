@@ -36,9 +36,10 @@ from localhost import ActivityCall, ActivityFinished, Host, VirtualClock
 from localhost.events import HostEvent
 from localhost.faults import Fault, Moment
 from rollout import pool as core
-from rollout.model import RolloutState, Stage
+from rollout.model import RolloutState
 from rollout.policy import PoolPolicy
 from rollout.policy_file import read_policy
+from rollout.travelling import pack
 from simulator.arm import Arm
 from simulator.builders import Office, office_pool
 from simulator.clock import SteppedClock
@@ -62,7 +63,6 @@ LONGEST_ROLLOUT = timedelta(hours=72)
 QUICK_HOSTS, QUICK_POOLS = (10, 40), (1, 4)
 FULL_HOSTS, FULL_POOLS = (10, 100, 1000, 10_000), (1, 20, 200)
 
-_LOOKED_INTO = (Stage.PROVISIONING, Stage.JOINING)
 _MACHINES = "/providers/microsoft.compute/"
 
 
@@ -194,10 +194,11 @@ class _CoreRollout:
 
     def turn(self) -> None:
         """Observe, decide, act, remember."""
-        in_hand = {name for name, host in self.state.in_hand.items() if host.stage in _LOOKED_INTO}
-        snapshot = self._azure.observe(in_hand)
+        now = self._clock()
+        fresh = core.deals_with_sessions(self.state, self._policy, now)
+        snapshot = self._azure.observe(core.to_look_into(self.state, now), fresh_sessions=fresh)
         began = time.process_time()
-        decision = core.decide(self.state, snapshot, self._policy, self._clock())
+        decision = core.decide(self.state, snapshot, self._policy, now)
         self.cpu += time.process_time() - began
         outcomes = [outcome for step in decision.steps for outcome in self._azure.execute(step)]
         began = time.process_time()
@@ -345,7 +346,7 @@ class AppRun:
         sizes = {
             "turn": len(event.input.encode()),
             "decision": len((event.result or "").encode()),
-            "state": len(msgspec.json.encode(decision.get("state"))),
+            "state": len(decision.get("state", "")),
             "status": max(len(one.custom_status.encode()) for one in self._host.instances(event.instance_id)),
         }
         for name, size in sizes.items():
@@ -364,7 +365,7 @@ def _turn_memory(estate: Estate, office: Office) -> int:
     """The most memory that the first turn takes beyond what there was before it, in bytes."""
     (policy,) = read_policy(_policy(1)).host_pools
     state = core.start("image-scale-2.0.0-abcdef:p000", office.pool_id, office.version_id("2.0.0"), MORNING)
-    turn = msgspec.to_builtins({"state": state, "policy": policy, "now": MORNING})
+    turn = msgspec.to_builtins({"state": pack(state), "policy": policy, "now": MORNING})
     connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(Arm(estate))))
     story = logging.getLogger("goldroll.story")
     level = story.level
@@ -400,10 +401,15 @@ def _offices(estate: Estate, hosts: int, pools: int) -> tuple[list[Office], tupl
 
 
 def _policy(pools: int) -> str:
-    """The policy of somebody who sets nothing but what has no default."""
+    """The policy of somebody who sets nothing but what has no default.
+
+    And lets the VMs that are made at a time grow with the pool, which takes replicas: 10,000 hosts, 20 at a time, would
+    take a week.
+    """
     names = _names(pools)
     demo = yaml.safe_load(policy_text(*names, image=names[0]))
-    return yaml.safe_dump(demo | {"defaults": {"session_host": {"join": {"type": "entra"}}}})
+    defaults = {"max_creating": "5%", "session_host": {"join": {"type": "entra"}}}
+    return yaml.safe_dump(demo | {"defaults": defaults})
 
 
 def _names(pools: int) -> list[str]:

@@ -12,9 +12,10 @@ from demo.scenario import Stage
 from localhost import ActivityCall, ActivityFinished
 from localhost.events import HostEvent
 from rollout.instance_ids import image_instance
-from rollout.model import PoolSnapshot, RolloutState
+from rollout.model import PoolSnapshot
 from rollout.policy import Policy
-from rollout.steps import Decision, SignOutSessions
+from rollout.steps import SignOutSessions
+from rollout.travelling import unpack, unpack_decision
 from simulator.faults import Faults
 from simulator.invariants import CHECKERS, Turn, Watch
 from simulator.journal import Entry
@@ -68,7 +69,7 @@ class InvariantWatch:
             scene.at_start = scene.traits()
         scene.executing = _SIGNING_OUT if call.name == "sign_out_sessions" else None
         if call.name == "decide_turn":
-            in_hand = msgspec.convert(_read(call.input)["state"], RolloutState).in_hand
+            in_hand = unpack(str(_read(call.input)["state"])).in_hand
             self._picture = self._take_picture(scene, in_hand)
 
     def hear(self, event: HostEvent) -> None:
@@ -81,8 +82,8 @@ class InvariantWatch:
 
     def _decided(self, pool: str, given: str, answered: str) -> None:
         order, answer = _read(given), _read(answered)
-        decision = msgspec.convert(answer["decision"], Decision)
-        before = msgspec.convert(order["state"], RolloutState)
+        decision = unpack_decision(answer["decision"])
+        before = unpack(str(order["state"]))
         now = msgspec.convert(order["now"], datetime)
         self._turns += 1
         self._scenes[pool].state = decision.state

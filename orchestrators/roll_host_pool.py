@@ -17,9 +17,10 @@ from rollout.instance_ids import superseding_version
 from rollout.lease import LeaseAnswer
 from rollout.model import Phase
 from rollout.orders import MOST_STEPS, activity_of, order, outcomes, within
-from rollout.pool import decide_unreadable, record, start, supersede
+from rollout.pool import decide_unreadable, look_again_at, record, start, supersede
 from rollout.status import pool_status
-from rollout.steps import DEFERRED, Decision, Step, StepError, StepOutcome
+from rollout.steps import Decision, Step, StepError, StepOutcome
+from rollout.travelling import pack, unpack, unpack_decision
 
 bp = df.Blueprint()
 
@@ -58,8 +59,12 @@ class PoolOrchestration:
         self._rollout = rollout
         self._policy = rollout.policy
         self._lease = PoolLease(context, rollout.policy.host_pool_id)
-        self._state = rollout.state or start(
-            context.instance_id, rollout.policy.host_pool_id, rollout.version_id, _whole_seconds(now_of(context))
+        self._state = (
+            unpack(rollout.state)
+            if rollout.state
+            else start(
+                context.instance_id, rollout.policy.host_pool_id, rollout.version_id, _whole_seconds(now_of(context))
+            )
         )
         self._events = 0
 
@@ -130,10 +135,10 @@ class PoolOrchestration:
 
     def _decide(self) -> Generator[Any, Any, Decision]:
         now = self._now()
-        turn = {"state": _json(self._state), "policy": _json(self._policy), "now": _json(now)}
+        turn = {"state": pack(self._state), "policy": _json(self._policy), "now": _json(now)}
         try:
             answer = yield self._context.call_activity("decide_turn", turn, dict)
-            return msgspec.convert(answer["decision"], Decision)
+            return unpack_decision(answer["decision"])
         except Exception as error:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
             return decide_unreadable(self._state, _died(error), self._now())
 
@@ -141,7 +146,7 @@ class PoolOrchestration:
         return min(MOST_STEPS, (LONGEST_HISTORY - self._events - _EVENTS_PER_TURN) // _EVENTS_PER_STEP)
 
     def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, datetime | None]:
-        """Carry the steps out; when to look again because some had to be put off, None when none had."""
+        """Carry the steps out; when to look again because some failed or had to be put off, None when none did."""
         now = self._now()
         tasks = [
             self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)), dict)
@@ -158,8 +163,7 @@ class PoolOrchestration:
             ]
         now = self._now()
         self._state = record(self._state, tuple(results), now)
-        put_off = [one.error.retry_after for one in results if one.error is not None and one.error.code == DEFERRED]
-        return now + timedelta(seconds=min(put_off)) if put_off else None
+        return look_again_at(self._state, results, now)
 
     # ------------------------------------------------------------------------------------------------------ the status
 
@@ -177,7 +181,7 @@ class PoolOrchestration:
         return status
 
     def _go_on_in_new_execution(self) -> None:
-        self._context.continue_as_new(_json(structs.replace(self._rollout, state=self._state)))
+        self._context.continue_as_new(_json(structs.replace(self._rollout, state=pack(self._state))))
 
 
 def _whole_seconds(moment: datetime) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from rollout.model import RolloutState
 from rollout.policy import ImagePolicy, PoolPolicy
 
 
@@ -17,8 +16,11 @@ class ImageRollout(Struct, frozen=True):
 
 
 class PoolRollout(Struct, frozen=True, omit_defaults=True):
-    """Roll one image version out to one host pool. `state` is there when the rollout goes on in a new execution."""
+    """Roll one image version out to one host pool.
+
+    `state` is what it remembers, packed, when the rollout goes on in a new execution.
+    """
 
     version_id: str
     policy: PoolPolicy
-    state: RolloutState | None = None
+    state: str = ""

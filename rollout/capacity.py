@@ -127,10 +127,12 @@ def sign_in_rate(hosts: Iterable[SessionHost], now: datetime) -> float:
     """Sign-ins per hour of late: those of the last hour or six times those of the last ten minutes, whichever is more.
 
     Counted from when the sessions that exist began, so that nothing needs to be remembered between two looks; people
-    who came and went in between are missed.
+    who came and went in between are missed. What a host counts beyond what is listed has begun since it was listed.
     """
+    hosts = list(hosts)
     began = [session.began for host in hosts for session in host.sessions if session.began is not None]
-    short, long = (sum(now - moment <= span for moment in began) for span in _RATE_WINDOWS)
+    unlisted = sum(host.load - len(host.sessions) for host in hosts)
+    short, long = (unlisted + sum(now - moment <= span for moment in began) for span in _RATE_WINDOWS)
     return max(float(long), 6.0 * short if short >= _ENOUGH_TO_COUNT else 0.0)
 
 

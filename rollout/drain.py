@@ -101,6 +101,19 @@ def plan_drain(
     )
 
 
+def is_anybody_due(progress: HostProgress, policy: DrainPolicy, now: datetime) -> bool:
+    """Somebody known on this draining host is to be told something or signed out by now, or was signed out just now."""
+    return any(_is_due(told, policy, now, asked=progress.asked) for told in progress.sessions.values())
+
+
+def _is_due(told: SessionProgress, policy: DrainPolicy, now: datetime, *, asked: bool) -> bool:
+    if told.sign_outs or told.deadline <= now:
+        return True
+    if told.disconnected_since is not None:
+        return _disconnected_until(told, policy) <= now
+    return asked and stages_reached(told.deadline, policy, now) > told.notices
+
+
 def mark_of(user: str) -> str:
     """A short hash by which a rollout remembers whom it has signed out: names do not belong into histories and logs.
 

@@ -114,6 +114,7 @@ def ask_people_to_leave(turn: Turn) -> None:
     waiting += [turn.hosts[n] for n, p in turn.in_stage([Stage.DRAINING]).items() if not p.asked and n in turn.hosts]
     candidates = [host for host in drain_order(waiting) if host.at_work and fits_the_window(turn, host)]
     asked = _choose_to_ask(turn, candidates)
+    turn.wants_room = len(asked) < len(candidates)
     if asked:
         turn.wave += 1
         people = sum(host.at_work for host in asked)
@@ -319,6 +320,8 @@ def _empty(turn: Turn, name: str, progress: HostProgress, host: SessionHost | No
         _ask_or_end(turn, name, progress, host)
     elif turn.removable > 0:
         _remove(turn, name, turn.enter(name, Stage.REMOVING), host)
+    elif progress.sessions:
+        turn.put(name, structs.replace(progress, sessions={}))  # who was on it is gone and needs not be remembered
 
 
 def _ask_or_end(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
@@ -372,6 +375,7 @@ def _carry_out(turn: Turn, host: SessionHost, plan: DrainPlan) -> None:
         if isinstance(step, NotifySessions):
             turn.do(step)
             continue
+        turn.wake_unhurried(turn.now + SOON)
         turn.moved += step.forced
         turn.signed_out_now |= {mark_of(users[id]) for id in forced_sessions(step)}
         again = all(plan.sessions[id].sign_outs for id in step.sessions)
@@ -380,7 +384,7 @@ def _carry_out(turn: Turn, host: SessionHost, plan: DrainPlan) -> None:
 
 
 def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    turn.wake(turn.now + UNDER_WAY)
+    turn.wake_unhurried(turn.now + UNDER_WAY)
     if host is None:
         turn.drop(name)
         turn.tell(f"{name} is removed")
@@ -389,7 +393,7 @@ def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
     elif host.load and host.registration and host.vm_id and not host.is_powered_off:
         turn.tell(f"{name} is in use again; its people get the whole grace period")
         turn.enter(name, Stage.DRAINING)
-    elif turn.is_due(progress):
+    elif host.provisioning != "Deleting" and turn.is_due(progress):
         turn.redo(
             RemoveHost(
                 host=name,

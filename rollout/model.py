@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from msgspec import Struct
 
@@ -92,7 +92,7 @@ class HostShape(Struct, frozen=True, omit_defaults=True):
     tags: dict[str, str] = {}
 
 
-class SessionHost(Struct, frozen=True, omit_defaults=True):
+class SessionHost(Struct, frozen=True, omit_defaults=True, dict=True):
     """A session host as both of its resource providers show it: the AVD registration and the virtual machine.
 
     Either half may be missing: a VM that has not registered yet has an empty `registration`; a registration whose VM
@@ -118,17 +118,17 @@ class SessionHost(Struct, frozen=True, omit_defaults=True):
     session_count: int = 0
     assigned_user: str = ""
 
-    @property
+    @cached_property
     def load(self) -> int:
         """Sessions on the host: what was listed or what the host counts, whichever is more."""
         return max(self.session_count, len(self.sessions))
 
-    @property
+    @cached_property
     def at_work(self) -> int:
         """Sessions that somebody sits in front of, as far as is known."""
         return self.load - sum(session.is_disconnected for session in self.sessions)
 
-    @property
+    @cached_property
     def is_powered_off(self) -> bool:
         """The VM exists and is stopped or deallocated: nobody can be on it, and it serves nobody."""
         return bool(self.vm_id) and self.power in ("deallocated", "deallocating", "stopped", "stopping")

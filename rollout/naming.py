@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 
 MAX_NAME_LENGTH = 15
@@ -70,13 +71,16 @@ def _highest_possible(stem: str) -> int:
 
 
 def _numbers(stem: str, names_in_use: Iterable[str]) -> set[int]:
-    taken = {name.lower().split(".")[0] for name in names_in_use}
-    return {int(name[len(stem) :]) for name in taken if _is_numbered(name, stem)} - {0}
+    return {_number(stem, name) for name in names_in_use} - {0}
 
 
-def _is_numbered(name: str, stem: str) -> bool:
+@lru_cache(maxsize=65_536)
+def _number(stem: str, name: str) -> int:
+    """The number of a name with this stem, 0 of any other name. The same thousands of names are read turn by turn."""
+    name = name.lower().split(".")[0]
     digits = name[len(stem) :]
-    return name.startswith(stem) and digits.isascii() and digits.isdigit() and len(name) <= MAX_NAME_LENGTH
+    is_ours = name.startswith(stem) and digits.isascii() and digits.isdigit() and len(name) <= MAX_NAME_LENGTH
+    return int(digits) if is_ours else 0
 
 
 def _latest(numbers: set[int], last_number: int, highest_possible: int) -> int:

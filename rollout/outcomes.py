@@ -30,8 +30,12 @@ from rollout.steps import (
 SETTLING = timedelta(minutes=2)
 """How long a step that succeeded may take to show in what Azure lists, before it is taken again."""
 
-TAKES: dict[type, timedelta] = {JoinHost: timedelta(minutes=2), InstallAgent: timedelta(minutes=3.5)}
-"""How long an extension takes at least. Nobody looks into the VM before that: each look is a call for each new host."""
+TAKES: dict[type, timedelta] = {JoinHost: timedelta(minutes=2), InstallAgent: timedelta(minutes=8)}
+"""Nobody looks into the VM before an extension has had so long: each look is a call for each new host. That a host has
+been joined is seen only there; that the agent works shows sooner in the host pool."""
+
+REGISTERS_AFTER = timedelta(minutes=3.5)
+"""How long the agent takes at least until its host registers."""
 
 SWITCHING_OFF = "SwitchingOff"
 """Reason of a new host that is proven and is being switched off, as the one before it was. A failed attempt keeps it:
@@ -49,6 +53,23 @@ def record(state: RolloutState, outcomes: Iterable[StepOutcome], now: datetime) 
         else:
             state = _failed(state, outcome.step, outcome.error, now)
     return structs.replace(state, unreadable=0)
+
+
+def look_again_at(state: RolloutState, outcomes: Iterable[StepOutcome], now: datetime) -> datetime | None:
+    """When the first step that failed or was put off is due again, by the memory after `record`; None when none was.
+
+    The turn that decided on the steps could not know, and its next look may be minutes later.
+    """
+    due = []
+    for outcome in outcomes:
+        if outcome.error is None:
+            continue
+        progress = state.in_hand.get(outcome.step.host)
+        if progress is not None and progress.retry_at is not None:
+            due.append(progress.retry_at)
+        elif outcome.error.code == DEFERRED:
+            due.append(now + timedelta(seconds=outcome.error.retry_after))
+    return min(due, default=None)
 
 
 def retry_pause(attempts: int, error: StepError) -> timedelta:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from rollout.capacity import drain_order, give_back_order, in_plain_words
+from rollout.drain import is_anybody_due
 from rollout.health import judge_pool, lasting, sick_since
 from rollout.leaving import (
     advance_leaving_hosts,
@@ -34,7 +35,7 @@ from rollout.model import (
     short_version,
 )
 from rollout.naming import latest_number
-from rollout.outcomes import SETTLING, record, retry_pause
+from rollout.outcomes import SETTLING, look_again_at, record, retry_pause
 from rollout.pace import ask_from
 from rollout.policy import PoolPolicy
 from rollout.replacing import (
@@ -53,7 +54,17 @@ from rollout.windows import closes_at, is_open, next_opening
 TELLING_ATTEMPTS = 3
 """Failed attempts at one step that are worth mentioning: one or two happen every day."""
 
-__all__ = ["decide", "decide_unreadable", "record", "start", "supersede", "to_look_into", "why_refused"]
+__all__ = [
+    "deals_with_sessions",
+    "decide",
+    "decide_unreadable",
+    "look_again_at",
+    "record",
+    "start",
+    "supersede",
+    "to_look_into",
+    "why_refused",
+]
 
 
 def start(rollout_id: str, pool_id: str, target: str, now: datetime) -> RolloutState:
@@ -115,6 +126,12 @@ def decide_unreadable(state: RolloutState, error: StepError, now: datetime) -> D
         story=story,
         wake_at=now + retry_pause(unreadable, error),
     )
+
+
+def deals_with_sessions(state: RolloutState, policy: PoolPolicy, now: datetime) -> bool:
+    """This turn may tell somebody something or end a session, so it must know the sessions of this moment."""
+    draining = (host for host in state.in_hand.values() if host.stage is Stage.DRAINING)
+    return any(is_anybody_due(host, policy.drain, now) for host in draining)
 
 
 def to_look_into(state: RolloutState, now: datetime) -> frozenset[str]:

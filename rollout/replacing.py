@@ -23,7 +23,7 @@ from rollout.model import (
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
-from rollout.outcomes import MAX_ATTEMPTS, SWITCHING_OFF, TAKES
+from rollout.outcomes import MAX_ATTEMPTS, REGISTERS_AFTER, SWITCHING_OFF, TAKES
 from rollout.policy import hosts_of
 from rollout.steps import (
     InstallAgent,
@@ -201,7 +201,7 @@ def _provision_one(turn: Turn, name: str, vacancy: Vacancy, *, for_canary: bool)
     again = "trying again: " if turn.blocked is not None else ""
     version = short_version(turn.target)
     turn.do(_provision_step(turn, name), f"{again}provisioning {what}{name} on {version}{where}{like}")
-    turn.wake(turn.now + LATER)
+    turn.wake_unhurried(turn.now + LATER)
 
 
 def _provision_step(turn: Turn, name: str) -> ProvisionHost:
@@ -219,14 +219,14 @@ def _await_vm(turn: Turn, name: str, progress: HostProgress, host: SessionHost |
     if host is None or not host.vm_id:
         if turn.is_due(progress):
             turn.redo(_provision_step(turn, name))
-        turn.wake(turn.now + UNDER_WAY)
+        turn.wake_unhurried(turn.now + UNDER_WAY)
     elif host.provisioning == "Failed":
         _vm_failed(turn, name, host)
     elif host.provisioning == "Succeeded":
         turn.blocked = None
         _await_registration(turn, name, turn.enter(name, Stage.JOINING), host)
     else:
-        turn.wake(turn.now + UNDER_WAY)
+        turn.wake_unhurried(turn.now + UNDER_WAY)
 
 
 def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
@@ -249,13 +249,15 @@ def _await_registration(turn: Turn, name: str, progress: HostProgress, host: Ses
         _verify(turn, name, turn.enter(name, Stage.VERIFYING), host)
     elif turn.is_due(progress):
         _next_extension(turn, name, progress, host)
+    elif progress.retry_at is not None and progress.reason == AGENT_EXTENSION:
+        # From the moment it registers it accepts sign-ins, and it is the emptiest of all: that must be seen soon.
+        turn.wake(max(progress.retry_at - TAKES[InstallAgent] + REGISTERS_AFTER, turn.now + SOON))
 
 
 def _next_extension(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -> None:
     for extension, step_of in ((JOIN_EXTENSION, _join), (AGENT_EXTENSION, _install)):
         state = host.extensions.get(extension, "")
         if state == "Succeeded":
-            turn.wake(turn.now + SOON)
             continue
         attempts = progress.attempts if progress.reason == extension else 0
         if state == "Failed" and attempts >= EXTENSION_ATTEMPTS:
@@ -263,12 +265,15 @@ def _next_extension(turn: Turn, name: str, progress: HostProgress, host: Session
         elif state in ("", "Failed"):
             turn.put(name, structs.replace(progress, attempts=attempts, reason=extension))
             turn.do(step_of(name, host))
-            turn.wake(turn.now + TAKES[type(turn.steps[-1])])
+            if extension == AGENT_EXTENSION:
+                turn.wake(turn.now + REGISTERS_AFTER)
+            else:
+                turn.wake_unhurried(turn.now + TAKES[JoinHost])
         else:
-            # From the moment it registers it accepts sign-ins, and it is the emptiest of all: that must be seen soon.
             turn.put(name, structs.replace(progress, retry_at=turn.now + SOON))
-            turn.wake(turn.now + SOON)
+            (turn.wake if extension == AGENT_EXTENSION else turn.wake_unhurried)(turn.now + SOON)
         return
+    turn.wake(turn.now + SOON)
 
 
 def _join(name: str, host: SessionHost) -> JoinHost:
@@ -295,7 +300,7 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
         _switch_off(turn, name, progress, host)
         return
     if not judge_host(host, turn.policy.health, turn.now, in_service=False).good:
-        turn.wake(turn.now + SOON)
+        turn.wake_unhurried(turn.now + SOON)
         turn.put(name, structs.replace(progress, good_since=None))
         _keep_people_off(turn, name, progress, host)
         return
@@ -304,10 +309,10 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
     turn.put(name, progress)
     proven_at = good_since + _proof(turn, name, progress)
     if turn.now < proven_at:
-        turn.wake(proven_at)
+        turn.wake_unhurried(proven_at)
         _keep_people_off(turn, name, progress, host)
         return
-    turn.wake(turn.now + SOON)
+    turn.wake_unhurried(turn.now + SOON)
     if progress.stays_off:
         turn.put(name, structs.replace(progress, reason=SWITCHING_OFF))
         _switch_off(turn, name, progress, host)

@@ -41,13 +41,17 @@ class InstallAgent(Struct, frozen=True, tag=True):
 
 
 class StartDraining(Struct, frozen=True, tag=True, omit_defaults=True):
-    """Tag the VM with the rollout, then turn drain mode on. `held`: the VM was seen with the rollout's tag just now."""
+    """Tag the VM with the rollout, then turn drain mode on.
+
+    `held`: the VM was seen with the rollout's tag just now; `excluded`: with the tag that keeps autoscale away.
+    """
 
     host: str
     vm_id: str
     registration: str
     reason: str
     held: bool = False
+    excluded: bool = False
 
 
 class StopDraining(Struct, frozen=True, tag=True):

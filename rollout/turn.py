@@ -51,8 +51,13 @@ BEFORE_A_PHASE = timedelta(minutes=15)
 
 _BUSY_PHASES = frozenset({"RampUp", "Peak"})
 
-TOGETHER = timedelta(seconds=30)
-"""What is due within so long of each other is looked at together."""
+TOGETHER = timedelta(minutes=5)
+"""What is due within this, divided by the hosts that are replaced at the moment, is looked at together."""
+
+TOGETHER_AT_LEAST, TOGETHER_AT_MOST = timedelta(seconds=30), timedelta(minutes=1)
+
+UNHURRIED = timedelta(minutes=5)
+"""So much later new hosts and removals are looked at when they hold nothing up: every look is a handful of calls."""
 
 
 class _Views(NamedTuple):
@@ -62,6 +67,14 @@ class _Views(NamedTuple):
     outdated: list[SessionHost]
     current: list[SessionHost]
     left_alone: list[SessionHost]
+
+
+class _Steered(NamedTuple):
+    """Steered hosts, and what they were found among."""
+
+    of: _Views
+    canary_passed: bool
+    hosts: list[SessionHost]
 
 
 class Turn:
@@ -103,14 +116,18 @@ class Turn:
         self.blocked = state.blocked
         self.refused_by_reserve = ""
         self.out_of_time = False
+        self.wants_room = False
         self.signed_out_now: set[str] = set()
         self.moved = 0
         self.signed_out_before = frozenset(state.signed_out)
         self.steps: list[Step] = []
         self.story: list[str] = []
         self._wakes: list[datetime] = []
+        self._unhurried_wakes: list[datetime] = []
         self._busy: set[str] = set()
         self._views: _Views | None = None
+        self._drained: int | None = None
+        self._steered: _Steered | None = None
         self._rate: float | None = None
 
     # -------------------------------------------------------------------------------------------------- the views
@@ -138,7 +155,12 @@ class Turn:
     @property
     def steered(self) -> list[SessionHost]:
         """Outdated hosts that this rollout has put into drain mode, and whose people have not been asked to leave."""
-        return [host for host in self.outdated if self.is_steered(host)]
+        views = self._sorted_out()
+        known = self._steered
+        if known is None or known.of is not views or known.canary_passed != self.canary_passed:
+            steered = [host for host in views.outdated if self.is_steered(host)]
+            known = self._steered = _Steered(views, self.canary_passed, steered)
+        return known.hosts
 
     def is_steered(self, host: SessionHost) -> bool:
         """This rollout holds the host in drain mode. Before the canary has passed it holds none: see pool._strays."""
@@ -234,10 +256,12 @@ class Turn:
 
         A host that people are leaving is there until it is removed. Current hosts that have fallen sick do not count.
         """
-        unfit = set(self.unfit)
-        fit = sum(host.name not in unfit for host in self.current)
-        leaving = sum(name in self.hosts for name in self.in_stage(DRAINED_STAGES))
-        there = fit + len(self.outdated) + len(self.left_alone) + leaving
+        fit = len(self.current)
+        if unfit := set(self.unfit):
+            fit -= sum(host.name in unfit for host in self.current)
+        if self._drained is None:
+            self._drained = sum(name in self.hosts for name in self.in_stage(DRAINED_STAGES))
+        there = fit + len(self.outdated) + len(self.left_alone) + self._drained
         return there - self.desired + self.max_unavailable
 
     @property
@@ -302,10 +326,18 @@ class Turn:
     def wake(self, at: datetime | None) -> None:
         """Look again at this moment at the latest; moments in the past count as soon."""
         if at is not None:
-            self._wakes.append(max(at, self.now + timedelta(seconds=15)))
+            self._wakes.append(self._no_sooner_than_possible(at))
+
+    def wake_unhurried(self, at: datetime) -> None:
+        """Look again at this moment; some minutes later will do when nothing waits for it: see `is_hurried`."""
+        self._unhurried_wakes.append(self._no_sooner_than_possible(at))
+
+    def _no_sooner_than_possible(self, at: datetime) -> datetime:
+        return max(at, self.now + timedelta(seconds=15))
 
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
+        self._drained = None
         if name not in self.in_hand and name in self.hosts:
             self._views = None
         self.in_hand[name] = progress
@@ -320,6 +352,7 @@ class Turn:
 
     def drop(self, name: str) -> HostProgress:
         """The host is no longer in hand: it is in service, given back, or gone."""
+        self._drained = None
         if name in self.hosts:
             self._views = None
         return self.in_hand.pop(name)
@@ -342,7 +375,7 @@ class Turn:
     def is_due(self, progress: HostProgress) -> bool:
         """The next attempt at this host's step may be made now."""
         if progress.retry_at is not None and progress.retry_at > self.now:
-            self.wake(progress.retry_at)
+            self.wake_unhurried(progress.retry_at)
             return False
         return True
 
@@ -418,8 +451,31 @@ class Turn:
 
         Every look costs a handful of list calls, and in a large pool something is due nearly every minute.
         """
-        first = min([*self._wakes, self.now + IDLE])
-        return max(moment for moment in [*self._wakes, first] if moment <= first + TOGETHER)
+        if self.is_hurried:
+            moments, latest = [*self._wakes, *self._unhurried_wakes], self.now + IDLE
+        else:
+            moments, latest = self._wakes, min([self.now + IDLE, *(at + UNHURRIED for at in self._unhurried_wakes)])
+        first = min([*moments, latest])
+        last = first + self._together
+        return max(moment for moment in [*moments, first] if moment <= last)
+
+    @property
+    def _together(self) -> timedelta:
+        """A look costs the same however many hosts it serves: the fewer there are, the longer it waits for more."""
+        replaced = len(self.in_stage([*NEW_HOST_STAGES, Stage.REMOVING]))
+        return min(max(TOGETHER / max(1, replaced), TOGETHER_AT_LEAST), TOGETHER_AT_MOST)
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether the rollout would be over later if new hosts came later.
+
+        It would not as long as people have to leave first: every drained host that is empty is being replaced already,
+        there are others to come, and nobody could be asked to leave if there were more room.
+        """
+        if not self.canary_passed or self.phase is Phase.HALTED or self.before.superseded_by or self.wants_room:
+            return True
+        steered = self.steered
+        return not steered or any(not host.load or host.is_powered_off for host in steered)
 
     def _keep_needed_shapes(self) -> tuple[HostShape, ...]:
         """The shapes that a host in hand or owed still needs, renumbered; one at least, so that a host can be made.

@@ -87,9 +87,9 @@ class DirectAzure:
             QuarantineHost: self._quarantine,
         }
 
-    def observe(self, in_hand: Collection[str]) -> PoolSnapshot:
+    def observe(self, in_hand: Collection[str], *, fresh_sessions: bool = True) -> PoolSnapshot:
         """The pool as Azure shows it now, see PoolReader.observe."""
-        return self.reader.observe(in_hand)
+        return self.reader.observe(in_hand, fresh_sessions=fresh_sessions)
 
     def execute(self, step: Step) -> tuple[StepOutcome, ...]:
         """Carry out one step as the rollout; what goes wrong becomes the outcome's error, nothing is raised.
@@ -149,7 +149,8 @@ class DirectAzure:
 
     def _release(self, step: ReleaseHost) -> None:
         if not step.deallocate:
-            self._edit_tags(step.vm_id, self._given_back)
+            if self._call("GET", step.vm_id, lambda: self.estate.machines.find(step.vm_id)) is not None:
+                self._edit_tags(step.vm_id, self._given_back)
             return
         if registration := self._registration_of(step.vm_id):
             self._require_unused(registration)
@@ -237,8 +238,8 @@ class DirectAzure:
         return _without(tags, ROLLOUT_TAG, exclusion if tags.get(exclusion) == OWN_TAG_VALUE else "")
 
     def _edit_tags(self, machine_id: str, edit: Callable[[dict[str, str]], dict[str, str]]) -> None:
-        """Read, edit and write the tags, as a PATCH replaces the whole set. A machine that is gone needs none."""
-        machine = self._call("GET", machine_id, lambda: self.estate.machines.find(machine_id)) if machine_id else None
+        """Let Azure merge or remove tags; no change, no call. A machine that is gone needs none."""
+        machine = self.estate.machines.find(machine_id) if machine_id else None
         if machine is None:
             return
         wanted = edit(dict(machine.tags))

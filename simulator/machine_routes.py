@@ -40,6 +40,7 @@ def routes(estate: Estate) -> Iterator[Route]:
     yield Route("PUT", _MACHINE, "virtualMachines.put", these.put)
     yield Route("PATCH", _MACHINE, "virtualMachines.patch", these.patch)
     yield Route("DELETE", _MACHINE, "virtualMachines.delete", these.delete)
+    yield Route("PATCH", _MACHINE + "/providers/Microsoft.Resources/tags/default", "tags.patch", these.edit_tags)
     yield Route("GET", _MACHINE + "/instanceView", "virtualMachines.instanceView", these.instance_view)
     yield Route("POST", _MACHINE + "/start", "virtualMachines.start", these.start)
     yield Route("POST", _MACHINE + "/powerOff", "virtualMachines.powerOff", these.power_off)
@@ -98,6 +99,24 @@ class _Routes:
             raise AzureError(412, "PreconditionFailed", "The resource has changed since the etag was read.")
         machine = self._machines.patch_tags(_machine_id(request), _string_tags(request.body))
         return Answer(200, machine_body(machine))
+
+    def edit_tags(self, request: Request) -> Answer:
+        """Tags - Update At Scope: Merge, Replace or Delete, names without regard to case."""
+        operation, edited = request.body.get("operation"), _string_tags(request.properties())
+        kept = dict(self._machines.get(_machine_id(request)).tags)
+        named = {name.lower(): value for name, value in edited.items()}
+        if operation == "Merge":
+            tags = {name: value for name, value in kept.items() if name.lower() not in named} | edited
+        elif operation == "Delete":
+            tags = {name: value for name, value in kept.items() if named.get(name.lower()) not in (value, "")}
+        elif operation == "Replace":
+            tags = edited
+        else:
+            raise invalid("The operation of a change of tags must be Merge, Replace or Delete.", "operation")
+        machine = self._machines.patch_tags(_machine_id(request), tags)
+        tags_id = f"{machine.id}/providers/Microsoft.Resources/tags/default"
+        body: Json = {"id": tags_id, "name": "default", "type": "Microsoft.Resources/tags"}
+        return Answer(200, {**body, "properties": {"tags": dict(machine.tags)}})
 
     def delete(self, request: Request) -> Answer:
         operation = self._machines.delete(_machine_id(request))

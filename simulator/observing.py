@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from tzlocal.windows_tz import win_tz
@@ -33,6 +33,9 @@ from simulator.session_hosts import FATAL_CHECKS
 
 OWN_TAG_VALUE = "goldroll"
 """Value of the exclusion tag where a rollout has set it; with another value it is somebody else's."""
+
+READ_KEPT, SESSIONS_KEPT, HEARD_OF = timedelta(minutes=15), timedelta(minutes=5), timedelta(minutes=3)
+"""How long the app takes a pool, an image and sessions from memory, and a heartbeat for a sign that the VM runs."""
 
 R = TypeVar("R")
 
@@ -108,20 +111,24 @@ class PoolReader:
             f"/subscriptions/{parts.subscription}/resourceGroups/{parts.group}/providers/{ids.COMPUTE}/virtualMachines"
         )
         self._shapes: dict[tuple[object, ...], HostShape] = {}
+        self._kept: dict[str, tuple[datetime, Any]] = {}
 
-    def observe(self, in_hand: Collection[str]) -> PoolSnapshot:
+    def observe(self, in_hand: Collection[str], *, fresh_sessions: bool = True) -> PoolSnapshot:
         """The pool as its lists show it now; of the new hosts `in_hand` also what only their instance view tells.
 
-        Raises AzureError or ConnectionLost when a read fails.
+        Without `fresh_sessions` the sessions are those of minutes ago. Raises AzureError or ConnectionLost when a read
+        fails.
         """
         estate = self.estate
         now = estate.now()
-        pool = self._call("GET", self.pool_id, lambda: estate.pools.get(self.pool_id))
+        pool = self._keep(self.pool_id, now, READ_KEPT, lambda: self._call("GET", self.pool_id, self._read_pool))
         registrations = self._call("LIST", f"{self.pool_id}/sessionHosts", self._list_registrations)
-        sessions = self._call("LIST", f"{self.pool_id}/userSessions", self._list_sessions)
+        path = f"{self.pool_id}/userSessions"
+        kept = timedelta(0) if fresh_sessions else SESSIONS_KEPT
+        sessions = self._keep(path, now, kept, lambda: self._call("LIST", path, self._list_sessions))
         machines = self._call("LIST", self._machines_path, self._list_machines)
-        power = self._call("LIST", f"{self._machines_path}?statusOnly=true", self._list_power)
-        image = self._read_image()
+        power = self._read_power(registrations, now)
+        image = self._keep(self.target, now, READ_KEPT, self._read_image)
         hosts = [
             self._host(registration, machines.get(registration.machine_id.lower()), sessions, power, in_hand)
             for registration in registrations
@@ -134,15 +141,7 @@ class PoolReader:
         ]
         hosts.sort(key=lambda host: host.name)
         return PoolSnapshot(
-            pool=HostPool(
-                id=pool.id,
-                name=pool.name,
-                location=pool.location,
-                pool_type=pool.type.value,
-                load_balancer=pool.load_balancing.value,
-                max_session_limit=pool.max_session_limit,
-                management_type=pool.management_type,
-            ),
+            pool=pool,
             observed_at=now,
             hosts=tuple(hosts),
             names_in_use=tuple(sorted({vm.name for vm in machines.values()} | {host.name for host in hosts})),
@@ -158,6 +157,35 @@ class PoolReader:
             except (AzureError, ConnectionLost):
                 continue
             return
+
+    def _keep(self, key: str, now: datetime, how_long: timedelta, read: Callable[[], R]) -> R:
+        read_at, found = self._kept.get(key, (now, None))
+        if found is None or now >= read_at + how_long:
+            found = read()
+            self._kept[key] = (now, found)
+        return found  # type: ignore[no-any-return]
+
+    def _read_pool(self) -> HostPool:
+        pool = self.estate.pools.get(self.pool_id)
+        return HostPool(
+            id=pool.id,
+            name=pool.name,
+            location=pool.location,
+            pool_type=pool.type.value,
+            load_balancer=pool.load_balancing.value,
+            max_session_limit=pool.max_session_limit,
+            management_type=pool.management_type,
+        )
+
+    def _read_power(self, registrations: Collection[_Registration], now: datetime) -> dict[str, str]:
+        heard_of = {
+            one.machine_id.lower(): "running"
+            for one in registrations
+            if one.status in ("Available", "NeedsAssistance") and now - one.last_heartbeat <= HEARD_OF
+        }
+        if len(heard_of) == len(registrations):
+            return heard_of
+        return self._call("LIST", f"{self._machines_path}?statusOnly=true", self._list_power)
 
     def _list_registrations(self) -> tuple[_Registration, ...]:
         now = self.estate.world.time

@@ -139,14 +139,16 @@ class _Run:
         scene.state = core.record(scene.state, outcomes, self.clock())
         scene.letting_go.clear()
         if not decision.done:
-            self._sleep(decision)
+            again_at = core.look_again_at(scene.state, outcomes, self.clock())
+            self._sleep(decision, again_at)
         return decision
 
     def _decide(self, before: RolloutState) -> Decision:
         scene, now = self.scene, self.clock()
         snapshot = None
         try:
-            snapshot = scene.azure.observe(core.to_look_into(before, now))
+            fresh = core.deals_with_sessions(before, scene.policy, now)
+            snapshot = scene.azure.observe(core.to_look_into(before, now), fresh_sessions=fresh)
         except (AzureError, ConnectionLost) as error:
             decision = core.decide_unreadable(before, step_error(error), now)
         else:
@@ -186,8 +188,9 @@ class _Run:
                 self.scene.letting_go.add(step.host)
         return outcomes
 
-    def _sleep(self, decision: Decision) -> None:
+    def _sleep(self, decision: Decision, again_at: datetime | None) -> None:
         wake_at = decision.wake_at or self.clock()
+        wake_at = min(wake_at, again_at or wake_at)
         self.clock.advance_to(max(wake_at, self.clock()))
         self._pass_time(0, 5)
         if self._happens(self.loop.oversleeps):

@@ -14,6 +14,7 @@ from rollout.model import AGENT_EXTENSION, JOIN_EXTENSION, ROLLOUT_TAG
 from rollout.policy import ActiveDirectoryJoin, SessionHostTemplate
 from rollout.pool import start
 from rollout.steps import JoinHost, ProvisionHost
+from rollout.travelling import pack
 from simulator.errors import AzureError
 from simulator.extensions import ExtensionSpec
 from simulator.faults import Site
@@ -221,7 +222,7 @@ def test_no_secret_is_answered_logged_tagged_or_put_where_it_can_be_read(
     answers.append(installing(office, office.host(NEW)))
     office.wait(minutes=30)
     turn = {
-        "state": start(ROLLOUT, office.pool_id, office.office.version_id("2.0.0"), office.clock()),
+        "state": pack(start(ROLLOUT, office.pool_id, office.office.version_id("2.0.0"), office.clock())),
         "policy": office.policy(),
         "now": office.clock(),
     }

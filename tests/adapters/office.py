@@ -69,9 +69,19 @@ class SimulatedOffice:
         }
         return PoolPolicy(**{**fields, **overrides})
 
-    def look(self, *in_hand: str, version: str = "2.0.0", rollout: str = ROLLOUT) -> PoolSnapshot:
+    def look(
+        self, *in_hand: str, version: str = "2.0.0", rollout: str = ROLLOUT, fresh_sessions: bool = True
+    ) -> PoolSnapshot:
         """The pool as the adapters show it."""
-        return observe(self.pool_id, self.office.version_id(version), self.policy(), rollout, in_hand, self.clock())
+        return observe(
+            self.pool_id,
+            self.office.version_id(version),
+            self.policy(),
+            rollout,
+            in_hand,
+            self.clock(),
+            fresh_sessions=fresh_sessions,
+        )
 
     def host(self, name: str, *in_hand: str) -> SessionHost:
         """One host as the adapters show it."""

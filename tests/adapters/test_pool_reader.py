@@ -56,13 +56,14 @@ def test_a_pool_of_a_hundred_hosts_takes_as_many_calls_as_one_of_three() -> None
     assert calls[3] == calls[100] == 5
 
 
-def test_the_pool_and_a_sound_image_are_read_every_five_minutes(office: SimulatedOffice) -> None:
+def test_the_pool_is_read_every_quarter_of_an_hour_and_a_sound_image_every_hour(office: SimulatedOffice) -> None:
     office.office.publish_replicated("2.0.0")
     for _ in range(10):
         office.look()
-        office.wait(minutes=1)
+        office.wait(minutes=7)
 
-    assert office.arm.calls["hostPools.get"] == office.arm.calls["galleryImageVersions.get"] == 2
+    assert office.arm.calls["hostPools.get"] == 4
+    assert office.arm.calls["galleryImageVersions.get"] == 2
     assert office.arm.calls["sessionHosts.list"] == 10
 
 
@@ -97,6 +98,25 @@ def test_sessions_are_listed_once_some_host_counts_one() -> None:
         assert office.arm.calls["userSessions.listByHostPool"] == before
         office.wait(hours=4)
         office.look()
+        assert office.arm.calls["userSessions.listByHostPool"] == before + 1
+
+
+def test_sessions_that_nothing_is_done_with_are_listed_every_five_minutes_and_counted_each_time() -> None:
+    with simulated_office(people=20) as office:
+        office.wait(hours=4)
+        listed = office.look()
+        before = office.arm.calls["userSessions.listByHostPool"]
+        gone = next(host for host in listed.hosts if host.sessions)
+        for session in gone.sessions:
+            session_hosts.sign_out(gone.registration, session.id)
+        office.wait(minutes=1)
+
+        kept = {host.name: host for host in office.look(fresh_sessions=False).hosts}[gone.name]
+        assert (kept.session_count, kept.sessions) == (0, gone.sessions)
+        assert office.arm.calls["userSessions.listByHostPool"] == before
+        office.wait(minutes=4)
+        listed_anew = {host.name: host for host in office.look(fresh_sessions=False).hosts}[gone.name].sessions
+        assert not set(listed_anew) & set(gone.sessions)
         assert office.arm.calls["userSessions.listByHostPool"] == before + 1
 
 

@@ -14,6 +14,7 @@ from rollout.assignments import PoolRollout
 from rollout.instance_ids import host_pool_key
 from rollout.model import HostProgress, Phase, RolloutState, SessionProgress, Stage
 from rollout.steps import Decision, NotifySessions, RemoveHost, StartDraining, Step
+from rollout.travelling import pack, pack_decision, unpack
 from tests.orchestrators.stage import START, Crash, Later, Play, Played
 from tests.rollout.builders import POOL_ID, a_policy, registration_of, version_id, vm_id
 
@@ -30,7 +31,7 @@ class Turns:
         self.seen: list[RolloutState] = []
 
     def __call__(self, turn: Any) -> Any:
-        state = msgspec.convert(turn["state"], RolloutState)
+        state = unpack(turn["state"])
         now = msgspec.convert(turn["now"], datetime)
         self.seen.append(state)
         current = self._turns.pop(0)
@@ -46,7 +47,7 @@ class Turns:
             wake_at=None if done else now + timedelta(minutes=self._minutes),
             done=done,
         )
-        return {"decision": msgspec.to_builtins(decision)}
+        return {"decision": pack_decision(decision)}
 
 
 def draining(name: str) -> StartDraining:
@@ -71,7 +72,7 @@ def roll(turns: Turns, stage: Play | None = None, state: RolloutState | None = N
     }
     stage = stage or Play("roll_host_pool", {}, MINE)
     stage._answers.update(activities)
-    rollout = PoolRollout(version_id("2.0.0"), a_policy(), state)
+    rollout = PoolRollout(version_id("2.0.0"), a_policy(), pack(state) if state else "")
     return stage.play(msgspec.to_builtins(rollout))
 
 

@@ -12,7 +12,7 @@ from rollout.capacity import block
 from rollout.model import HostProgress, Phase, PoolSnapshot, RolloutState, SessionHost, Stage
 from rollout.policy import PoolPolicy, hours, minutes
 from rollout.pool import decide
-from rollout.steps import Decision, NotifySessions, ProvisionHost, SignOutSessions, StepError
+from rollout.steps import Decision, NotifySessions, ProvisionHost, RemoveHost, SignOutSessions, StepError
 from tests.rollout.builders import (
     MORNING,
     NEXT,
@@ -163,7 +163,8 @@ def test_a_host_with_disconnected_sessions_only_is_emptied_without_a_word_whatev
     assert list(world.turn().state.in_hand) == ["avd-001"]
 
     world.run(lambda world: "avd-001" not in world.hosts)
-    assert minutes(15) <= world.now - MORNING < minutes(25)
+    (removed_at,) = {at for at, step in world.done_steps if isinstance(step, RemoveHost)}
+    assert minutes(15) <= removed_at - MORNING < minutes(25)
     assert not world.messages
     assert (world.state.disconnected_sign_outs, world.state.forced_sign_outs) == (2, 0)
 
