@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import timedelta
@@ -174,12 +175,11 @@ def _choose_to_ask(turn: Turn, candidates: list[SessionHost]) -> list[SessionHos
     on_their_way = _slots_on_their_way(turn)
     slots = structs.replace(slots, free=slots.free + on_their_way)
     room = turn.slots_on_current_hosts() + on_their_way
+    most = _most_who_land_on_current(turn, on_their_way) if candidates else 0
     chosen: list[SessionHost] = []
     for host in candidates:
-        if len(chosen) >= limit:
-            break
         moving += host.at_work
-        if moving > room or not may_move(slots, moving) or not _would_land_on_current(turn, moving, on_their_way):
+        if len(chosen) >= limit or moving > min(room, most) or not may_move(slots, moving):
             break
         chosen.append(host)
     if not chosen and candidates and not turn.in_hand and may_move(slots, candidates[0].at_work):
@@ -219,21 +219,19 @@ def _slots_on_their_way(turn: Turn) -> int:
     return sum(not p.stays_off and not p.stays_drained for p in coming) * turn.pool.max_session_limit
 
 
-def _would_land_on_current(turn: Turn, moving: int, on_their_way: int) -> bool:
-    """People who sign in again are brokered to hosts that will not be replaced.
+def _most_who_land_on_current(turn: Turn, on_their_way: int) -> float:
+    """So many people who sign in again are brokered to hosts that will not be replaced.
 
-    Certain when no outdated host accepts sign-ins; else only breadth-first, as long as the current hosts are emptier.
+    All when no outdated host accepts sign-ins; else only breadth-first, as long as the current hosts are emptier.
     """
-    accepting = [host for host in turn.outdated if free_slots_of(host, turn.pool)]
+    accepting = [host.load for host in turn.outdated if free_slots_of(host, turn.pool)]
     if not accepting:
-        return True
+        return math.inf
     if turn.pool.load_balancer != "BreadthFirst":
-        return False
-    limit = turn.pool.max_session_limit
-    current = [host for host in turn.current if free_slots_of(host, turn.pool)]
-    count = len(current) + on_their_way // limit
-    load = sum(host.load for host in current) + moving
-    return count > 0 and load / count <= min(host.load for host in accepting)
+        return -math.inf
+    current = [host.load for host in turn.current if free_slots_of(host, turn.pool)]
+    count = len(current) + on_their_way // turn.pool.max_session_limit
+    return min(accepting) * count - sum(current) if count else -math.inf
 
 
 def _by_crowded_zone(turn: Turn, hosts: list[SessionHost], limit: int) -> list[SessionHost]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -56,7 +57,7 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
         count = min(count, _probes(turn, turn.blocked))
     if count <= 0:
         return []
-    models = _models(turn)
+    models = _Models.of(turn)
     prefix, in_use = turn.policy.session_host.name_prefix, [*turn.names_in_use, *turn.hosts, *turn.in_hand]
     try:
         names, turn.last_number = next_names(prefix, in_use, turn.last_number, count)
@@ -412,27 +413,36 @@ def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
 # ------------------------------------------------------------------------------------------------- what to take over
 
 
-def _models(turn: Turn) -> list[SessionHost]:
-    """The outdated hosts that new ones are modelled on, in the order in which they go."""
-    in_hand = [turn.hosts[name] for name in turn.in_stage([Stage.STEERING, Stage.GIVING_BACK]) if name in turn.hosts]
-    to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
-    return drain_order([*turn.outdated, *to_go])
+class _Models(NamedTuple):
+    """The outdated hosts that new ones are modelled on, each kind in the order in which they go."""
+
+    special: list[SessionHost]
+    ordinary: list[SessionHost]
+
+    @classmethod
+    def of(cls, turn: Turn) -> _Models:
+        """Those of this turn."""
+        given_back = turn.in_stage([Stage.STEERING, Stage.GIVING_BACK])
+        in_hand = [turn.hosts[name] for name in given_back if name in turn.hosts]
+        to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
+        ordered = drain_order([*turn.outdated, *to_go])
+        special = [host for host in ordered if is_special(turn, host)]
+        return cls(special, [host for host in ordered if not is_special(turn, host)])
 
 
-def _next_vacancy(turn: Turn, models: list[SessionHost], *, for_canary: bool) -> Vacancy:
+def _next_vacancy(turn: Turn, models: _Models, *, for_canary: bool) -> Vacancy:
     """What the next new host takes over: a host that is owed first, else the outdated host that is to go next."""
     if turn.owed:
         return turn.owed.pop(0)
     followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
-    special = [host for host in models if is_special(turn, host)]
-    ordinary = [host for host in models if not is_special(turn, host)]
     # Each particular host is followed by exactly one, so these come first. But a canary should run and accept people to
     # prove anything: it follows a host that does, if there is one.
-    unfollowed = [host for host in special if host.name not in followed]
-    if unfollowed and not (for_canary and any(host.name not in followed for host in ordinary)):
+    unfollowed = [host for host in models.special if host.name not in followed]
+    if unfollowed and not (for_canary and any(host.name not in followed for host in models.ordinary)):
         return turn.vacancy_of(unfollowed[0])
     leaving = [(name, host) for name, host in turn.in_stage(LEAVING_STAGES).items() if not _is_particular(host)]
-    return _ordinary_vacancy(turn, leaving, ordinary, ahead=_made_ahead(turn, len(models)))
+    ahead = _made_ahead(turn, len(models.special) + len(models.ordinary))
+    return _ordinary_vacancy(turn, leaving, models.ordinary, ahead=ahead)
 
 
 def _ordinary_vacancy(

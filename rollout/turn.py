@@ -51,10 +51,10 @@ BEFORE_A_PHASE = timedelta(minutes=15)
 
 _BUSY_PHASES = frozenset({"RampUp", "Peak"})
 
-TOGETHER = timedelta(minutes=5)
+TOGETHER = timedelta(minutes=4)
 """What is due within this, divided by the hosts that are replaced at the moment, is looked at together."""
 
-TOGETHER_AT_LEAST, TOGETHER_AT_MOST = timedelta(seconds=30), timedelta(minutes=1)
+TOGETHER_AT_LEAST, TOGETHER_AT_MOST = timedelta(seconds=24), timedelta(minutes=1)
 
 UNHURRIED = timedelta(minutes=5)
 """So much later new hosts and removals are looked at when they hold nothing up: every look is a handful of calls."""
