@@ -56,6 +56,9 @@ def image_version(body: Json) -> ImageVersion:
         published_at=moment(publishing, "publishedDate"),
         regions=_regions(body),
         tags=tags(body),
+        end_of_life=moment(publishing, "endOfLifeDate"),
+        blocks_early_deletion=flag(body, "properties", "safetyProfile", "blockDeletionBeforeEndOfLife"),
+        keeps_regions=at(body, "properties", "safetyProfile", "allowDeletionOfReplicatedLocations") is False,
     )
 
 
