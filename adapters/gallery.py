@@ -1,4 +1,4 @@
-"""Reads image versions from Azure Compute Galleries. Nothing is ever changed there."""
+"""Reads image versions from Azure Compute Galleries. What changes them is in gallery_changes.py."""
 
 from __future__ import annotations
 

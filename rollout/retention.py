@@ -109,13 +109,15 @@ RetentionStep = ChangeVersion | DeleteVersion
 class VersionPlan(Struct, frozen=True, omit_defaults=True):
     """What happens to one version and why, in one sentence. No `step`: it stays as it is.
 
-    `put_off`: the step waits for a later run, as this one has enough of them.
+    `is_overtaken`: it is bad, or enough newer versions are good; it stays for the reason that is given only. `put_off`:
+    the step waits for a later run, as this one has enough of them.
     """
 
     version: str
     verdict: Verdict
     reason: str
     is_protected: bool = False
+    is_overtaken: bool = False
     step: RetentionStep | None = None
     put_off: bool = False
 
@@ -200,14 +202,14 @@ class _Planner:
 
     def plan(self, version: ImageVersion) -> VersionPlan:
         """What becomes of one version."""
-        verdict, protections = verdict_of(version.tags), list(self._protections(version))
+        protections = list(self._protections(version))
         if protections:
-            return self._kept(version, "it is protected: " + ", and ".join(protections), is_protected=True)
+            return self._kept(version, ", and ".join(protections), is_protected=True)
         if version.provisioning == "Deleting":
             return self._kept(version, "it is being deleted")
         if version.provisioning in _AT_WORK:
             return self._kept(version, f"Azure is at work on it ({version.provisioning})")
-        why = self._why_retired(version, verdict)
+        why = self._why_retired(version)
         if not why:
             return self._kept(version, f"fewer than {count_of(self._policy.keep, 'good version')} are newer")
         if not self._good:
@@ -215,16 +217,17 @@ class _Planner:
             return self._planned(version, exclusion) if exclusion else self._kept(version, f"{why}, but {self.held}")
         step = self._deletion(version, why) or self._change(version, why)
         if step is None:
-            return self._kept(version, f"{why}: {self._what_is_next(version)}")
+            return self._kept(version, f"{why}; {self._what_is_next(version)}")
         return self._planned(version, step)
 
     def _planned(self, version: ImageVersion, step: RetentionStep) -> VersionPlan:
         if self._snapshot.unreadable:
             return self._kept(version, f"{step.reason} is what would follow, but {self.held}")
-        return VersionPlan(step.version, verdict_of(version.tags), step.reason, step=step)
+        return VersionPlan(step.version, verdict_of(version.tags), step.reason, is_overtaken=True, step=step)
 
     def _kept(self, version: ImageVersion, reason: str, *, is_protected: bool = False) -> VersionPlan:
-        return VersionPlan(short_version(version.id), verdict_of(version.tags), reason, is_protected)
+        is_overtaken = bool(self._why_retired(version))
+        return VersionPlan(short_version(version.id), verdict_of(version.tags), reason, is_protected, is_overtaken)
 
     # --------------------------------------------------------------------------------------------- what is protected
 
@@ -289,7 +292,9 @@ class _Planner:
 
     # ------------------------------------------------------------------------------------------- what becomes of others
 
-    def _why_retired(self, version: ImageVersion, verdict: Verdict) -> str:
+    def _why_retired(self, version: ImageVersion) -> str:
+        """Why the version is overtaken, "" when it is not."""
+        verdict = verdict_of(version.tags)
         if verdict in BAD:
             told = finding_of(version.tags).reason
             word = "it has failed" if verdict is Verdict.FAILED else "it was vetoed"

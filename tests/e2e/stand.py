@@ -99,9 +99,8 @@ class Stand:
 
     def _start(self, half: Half) -> None:
         with (self._folder / f"{half}.log").open("ab") as log:
-            self._processes[half] = start(
-                half, self._place, log=log, environment={"GOLDROLL_SWEEP_SCHEDULE": NEVER_BY_ITSELF}
-            )
+            never = dict.fromkeys(("GOLDROLL_SWEEP_SCHEDULE", "GOLDROLL_RETIREMENT_SCHEDULE"), NEVER_BY_ITSELF)
+            self._processes[half] = start(half, self._place, log=log, environment=never)
 
     # -------------------------------------------------------------------------------------------------------- the app
 

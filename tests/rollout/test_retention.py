@@ -32,7 +32,7 @@ def test_the_newest_good_versions_are_kept_and_the_next_one_is_retired() -> None
 
     assert [entry.version for entry in plan.versions] == ["5.0.0", "4.0.0", "3.0.0", "2.0.0"]
     assert [entry.is_protected for entry in plan.versions] == [True, True, True, False]
-    assert of(plan, "5.0.0").reason == "it is protected: it is the last good version, and it is what latest means"
+    assert of(plan, "5.0.0").reason == "it is the last good version, and it is what latest means"
     assert "one of the last 3 good versions, and it is what 5.0.0 would be rolled back to" in of(plan, "4.0.0").reason
     assert isinstance(of(plan, "2.0.0").step, ChangeVersion)
 
@@ -56,7 +56,7 @@ def test_an_unproven_version_between_good_ones_stays_until_enough_newer_ones_are
 def test_a_version_newer_than_the_last_good_one_may_yet_be_proven() -> None:
     plan = planned(a_version("6.0.0", "", excluded=True), *KEPT)
 
-    assert of(plan, "6.0.0").reason == "it is protected: it may yet be proven good"
+    assert of(plan, "6.0.0").reason == "it may yet be proven good"
 
 
 def test_numbers_are_compared_as_numbers() -> None:
@@ -100,13 +100,13 @@ def test_a_version_is_protected(why: str, snapshot: dict[str, Any], policy: dict
 def test_every_reason_to_protect_is_told() -> None:
     plan = planned(*KEPT, OLD_ENOUGH, used={"1.0.0": 2}, policy=RetentionPolicy(pinned=("1.0.0",)))
 
-    assert of(plan, "1.0.0").reason == "it is protected: the policy pins it, and it is used by 2 VMs"
+    assert of(plan, "1.0.0").reason == "the policy pins it, and it is used by 2 VMs"
 
 
 def test_a_verdict_that_cannot_be_read_protects() -> None:
     plan = planned(*KEPT, a_version("1.0.0", "splendid", excluded=True, end_of_life=-60))
 
-    assert of(plan, "1.0.0").reason == "it is protected: its verdict cannot be read"
+    assert of(plan, "1.0.0").reason == "its verdict cannot be read"
 
 
 def test_what_latest_means_to_a_scale_set_in_its_region_is_protected() -> None:
@@ -114,7 +114,7 @@ def test_what_latest_means_to_a_scale_set_in_its_region_is_protected() -> None:
     assert of(planned(*KEPT, left_behind), "1.0.0").step is not None
 
     plan = planned(*KEPT, left_behind, followers={"northeurope": VersionUsers(scale_sets=1, names=("web",))})
-    assert of(plan, "1.0.0").reason == ("it is protected: it is what latest means in northeurope for 1 scale set (web)")
+    assert of(plan, "1.0.0").reason == ("it is what latest means in northeurope for 1 scale set (web)")
 
 
 def test_below_a_latest_that_azure_has_not_finished_the_next_one_is_protected_too() -> None:
@@ -192,7 +192,7 @@ def test_before_its_end_of_life_a_version_is_not_deleted_and_azure_may_block_it_
     old = a_version("2.0.0", excluded=True, end_of_life=20, blocks_early_deletion=True)
 
     assert of(planned(*KEPT, old), "2.0.0").reason == (
-        "3 newer versions are good: its end of life is 2026-12-10, until which Azure blocks its deletion, "
+        "3 newer versions are good; its end of life is 2026-12-10, until which Azure blocks its deletion, "
         "and it is deleted from 2027-01-09 on"
     )
 
