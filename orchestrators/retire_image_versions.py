@@ -57,9 +57,7 @@ class RetirementRun:
 
     def run(self) -> Orchestration:
         """Plan and, if it shall be applied, do one step after the other: so no two of them count on the same lists."""
-        error = yield from self._look_for_rollouts()
-        now = now_of(self._context)
-        plan = error or (yield from self._plan(now))
+        plan, now = yield from self._plan_with_open_eyes()
         if isinstance(plan, StepError):
             return self._end(f"it could not be planned: {plan.code}: {plan.message}")
         if not self._retirement.apply:
@@ -88,6 +86,18 @@ class RetirementRun:
             return answer
         self._rollouts = msgspec.convert(answer, RunningRollouts)
         return None
+
+    def _plan_with_open_eyes(self) -> Generator[Any, Any, tuple[RetentionPlan | StepError, datetime]]:
+        """A plan and its moment. A list that cannot be read now may be so in a while; if not, the plan says so."""
+        wait, attempts = FIRST_WAIT, 1
+        while True:
+            error = yield from self._look_for_rollouts()
+            now = now_of(self._context)
+            plan = error or (yield from self._plan(now))
+            if isinstance(plan, StepError) or not plan.is_blind or attempts == ATTEMPTS:
+                return plan, now
+            yield self._context.create_timer(now_of(self._context) + wait)
+            wait, attempts = wait * 2, attempts + 1
 
     def _plan(self, now: datetime) -> Generator[Any, Any, RetentionPlan | StepError]:
         answer = yield from self._call("plan_retirement", msgspec.to_builtins(self._order(now)))

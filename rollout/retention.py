@@ -125,12 +125,14 @@ class VersionPlan(Struct, frozen=True, omit_defaults=True):
 class RetentionPlan(Struct, frozen=True, omit_defaults=True):
     """The plan of one run: every version, the newest first. `held` says why nothing at all is retired, "" otherwise.
 
-    `notes` are sentences that concern all versions.
+    `is_blind`: it is held because something could not be read, which may be better in a while. `notes` are sentences
+    that concern all versions.
     """
 
     observed_at: datetime
     versions: tuple[VersionPlan, ...] = ()
     held: str = ""
+    is_blind: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -152,7 +154,9 @@ def plan_retention(snapshot: RetentionSnapshot, policy: RetentionPolicy, now: da
     """
     planner = _Planner(snapshot, policy, now)
     plans = tuple(planner.plan(version) for version in planner.newest_first)
-    return RetentionPlan(snapshot.observed_at, _bounded(plans, policy), planner.held, tuple(planner.notes()))
+    return RetentionPlan(
+        snapshot.observed_at, _bounded(plans, policy), planner.held, bool(snapshot.unreadable), tuple(planner.notes())
+    )
 
 
 def same_step(one: RetentionStep, other: RetentionStep | None) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from rollout.model import count_of
 from rollout.policy import ImagePolicy, Policy
@@ -118,7 +118,7 @@ def worth_telling(plan: RetentionPlan) -> RetentionPlan:
     stay = [entry for entry in plan.versions if entry.step is None and entry.is_overtaken][:MOST_TOLD]
     kept = {entry.version for entry in (*due, *stay)}
     versions = tuple(entry for entry in plan.versions if entry.version in kept)
-    return RetentionPlan(plan.observed_at, versions, plan.held, plan.notes)
+    return structs.replace(plan, versions=versions)
 
 
 def summary(plan: RetentionPlan) -> str:

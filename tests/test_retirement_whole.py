@@ -193,7 +193,7 @@ async def test_a_vm_made_between_plan_and_deletion_saves_its_version(tmp_path: P
 
 async def test_lists_that_cannot_be_read_hold_everything_up_until_the_next_night(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.estate.faults.fail_next("LIST", "virtualMachineScaleSets$", Site.SERVER_ERROR)
+    world.estate.faults.fail_next("LIST", "virtualMachineScaleSets$", Site.SERVER_ERROR, times=4)
     report = await world.until_a_run_has_ended()
 
     assert "who uses the versions is not fully known" in report["message"]

@@ -25,10 +25,10 @@ OLDER = DeleteVersion("1.1.0", version_id("1.1.0"), "much too old: deleted")
 OLDEST = DeleteVersion("1.0.0", version_id("1.0.0"), "far too old: deleted")
 
 
-def a_plan(*steps: RetentionStep, held: str = "") -> Any:
+def a_plan(*steps: RetentionStep, held: str = "", is_blind: bool = False) -> Any:
     newest_first = sorted(steps, key=lambda step: step.version, reverse=True)
     plans = tuple(VersionPlan(step.version, Verdict.GOOD, step.reason, step=step) for step in newest_first)
-    return {"plan": msgspec.to_builtins(RetentionPlan(START, plans, held))}
+    return {"plan": msgspec.to_builtins(RetentionPlan(START, plans, held, is_blind))}
 
 
 def play(
@@ -170,6 +170,23 @@ def test_nothing_is_deleted_when_rollouts_can_no_longer_be_read() -> None:
 
     assert played.called("delete_image_version") == []
     assert played.output["message"] == "2 versions: 1 changed, 1 failed"
+
+
+def test_a_list_that_cannot_be_read_is_read_again_a_little_later() -> None:
+    blind = a_plan(held="nothing is changed", is_blind=True)
+    played = play(in_turn(blind, blind, a_plan(OLD)))
+
+    assert played.output["message"] == "1 version: 1 changed"
+    waits = gaps([at for at, name, _ in played.calls if name == "plan_retirement"])
+    assert [round(wait.total_seconds() / 60) for wait in waits] == [1, 2]
+    assert len(played.called("read_running_rollouts")) == 3
+
+
+def test_a_list_that_stays_unreadable_ends_the_run_and_is_named() -> None:
+    played = play(a_plan(held="nothing is changed, because ...", is_blind=True))
+
+    assert played.output["message"] == "nothing is changed, because ..."
+    assert len(played.called("plan_retirement")) == 4
 
 
 def test_a_plan_that_cannot_be_made_changes_nothing() -> None:

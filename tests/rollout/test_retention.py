@@ -232,6 +232,7 @@ def test_nothing_is_touched_while_a_list_of_users_cannot_be_read() -> None:
     plan = planned(bad, *KEPT, a_version("2.0.0"), OLD_ENOUGH, unreadable=("the VMs of s1 cannot be listed: 403",))
 
     assert plan.steps == ()
+    assert plan.is_blind
     assert plan.held == (
         "nothing is changed, because who uses the versions is not fully known: the VMs of s1 cannot be listed: 403"
     )
