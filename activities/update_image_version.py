@@ -1,4 +1,4 @@
-"""Excludes an image version from latest, sets its end of life, removes replicas: whatever a step of retention says."""
+"""Marks an image version, excludes it from latest, ends its life, removes replicas: what a step of retention says."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def update_image_version(order: Payload) -> Payload:
 def _change(step: ChangeVersion) -> None:
     change_version(
         step.version_id,
+        retired_at=step.retired_at,
         exclude=True if step.exclude else None,
         end_of_life=step.end_of_life,
         drop_regions=step.drop_regions,

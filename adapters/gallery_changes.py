@@ -1,4 +1,4 @@
-"""Changes image versions in Azure Compute Galleries: excluded from latest, end of life, regions; and deletes them."""
+"""Changes image versions in Azure Compute Galleries: mark, excluded from latest, end of life, regions; deletes them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,36 @@ from typing import Any
 from adapters.connect import connection
 from adapters.errors import StepFailed, is_missing, translated
 from adapters.resource_ids import parse
-from adapters.wire import Json, flag, items, moment, text
+from adapters.wire import Json, flag, items, moment, tags, text
 from rollout.model import normalise_region
+from rollout.retention import as_retired
+from rollout.retention import retired_at as marked_at
 
 
 def change_version(
     version_id: str,
     *,
+    retired_at: datetime | None = None,
     exclude: bool | None = None,
     end_of_life: datetime | None = None,
     drop_regions: tuple[str, ...] = (),
 ) -> None:
     """Begin to change a version; what is left out, and every other property, stays as it is.
 
-    Azure replaces the list of regions as a whole, so it is read right before; the home region is never dropped. When
-    all is so already there is no second call. Raises StepFailed, with code ResourceNotFound when there is no such
-    version.
+    Azure replaces tags and the list of regions as a whole, so they are read right before; the home region is never
+    dropped, and a version that is marked as retired keeps the time it was marked at. When all is so already there is
+    no second call. Raises StepFailed, with code ResourceNotFound when there is no such version.
     """
     subscription, group, (gallery, image, version) = parse(version_id)
     with translated():
         versions = connection().compute(subscription).gallery_image_versions
         body = versions.get(group, gallery, image, version).as_dict()
     profile = _changed_profile(body, exclude, end_of_life, drop_regions)
-    if not profile:
+    change: Any = {"properties": {"publishingProfile": profile}} if profile else {}
+    if retired_at is not None and marked_at(tags(body)) is None:
+        change["tags"] = as_retired(tags(body), retired_at)
+    if not change:
         return
-    change: Any = {"properties": {"publishingProfile": profile}}
     with translated():
         versions.begin_update(group, gallery, image, version, change, polling=False)
 

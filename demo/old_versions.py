@@ -10,6 +10,7 @@ from demo.outcomes import story_tells
 from demo.policies import REGION, policy_text
 from demo.result import Result
 from demo.scenario import MORNING, Outcome, Scenario, Stage
+from rollout.retention import as_retired
 from rollout.verdicts import Finding, Verdict, with_finding
 from simulator import ids
 from simulator.builders import Office
@@ -19,23 +20,24 @@ from simulator.journal import Kind
 
 
 class Kept(NamedTuple):
-    """A version as it lies in the gallery: judged how, published and at its end of life so many days from now."""
+    """A version as it lies in the gallery: judged how; published, at its end of life, marked so many days from now."""
 
     verdict: Verdict | None
     published: float
     end_of_life: float | None = None
+    retired: float | None = None
     reason: str = ""
 
 
 GALLERY: Mapping[str, Kept] = {
-    "1.0.0": Kept(Verdict.GOOD, -400, -40),
-    "1.1.0": Kept(Verdict.GOOD, -370, -40),
-    "1.2.0": Kept(Verdict.GOOD, -340, -40),
-    "1.3.0": Kept(Verdict.GOOD, -310, -40),
-    "1.4.0": Kept(Verdict.FAILED, -280, -40, "the canary never got ready"),
-    "1.5.0": Kept(Verdict.GOOD, -250, 60),
+    "1.0.0": Kept(Verdict.GOOD, -400, -40, -100),
+    "1.1.0": Kept(Verdict.GOOD, -370, -40, None),
+    "1.2.0": Kept(Verdict.GOOD, -340, -40, -100),
+    "1.3.0": Kept(Verdict.GOOD, -310, -40, -100),
+    "1.4.0": Kept(Verdict.FAILED, -280, -40, -130, "the canary never got ready"),
+    "1.5.0": Kept(Verdict.GOOD, -250, 60, -10),
     "1.6.0": Kept(Verdict.GOOD, -220),
-    "1.7.0": Kept(Verdict.VETOED, -190, None, "printing is broken"),
+    "1.7.0": Kept(Verdict.VETOED, -190, None, None, "printing is broken"),
     "1.8.0": Kept(Verdict.GOOD, -160),
     "1.9.0": Kept(None, -130),
     "2.0.0": Kept(Verdict.GOOD, -100),
@@ -92,6 +94,8 @@ def _as_it_lies(version: ImageVersion, kept: Kept, now: datetime) -> None:
     if kept.verdict is not None:
         finding = Finding(kept.verdict, kept.reason, version.published_at + timedelta(days=3), "image-gal")
         version.tags = with_finding({"owner": "image team"}, finding)
+    if kept.retired is not None:
+        version.tags = as_retired(version.tags, now + timedelta(days=kept.retired))
 
 
 # ------------------------------------------------------------------------------------------------------- the scenario
@@ -135,8 +139,8 @@ RETIRE = Scenario(
         "The gallery holds a year of versions. At half past three in the night the old ones are retired: a good one "
         "and a failed one that are long past their end of life are deleted, a vetoed one and one that three good ones "
         "have overtaken get an end of life and lose their copies in the other region. A VM of a lab, a scale set, the "
-        "policy and Azure itself each keep one. On the second day the lab deletes its VM, and the night after the "
-        "version that it was made from goes too."
+        "policy and Azure itself each keep one. On the second day the lab deletes its VM: the night after, the version "
+        "that it was made from is retired, and a month later it would go too."
     ),
     policy=policy_text("office", retention={"mode": "apply", "pinned": [PINNED], "rollback_regions": [REGION]}),
     set_the_stage=_set_retire,
@@ -145,8 +149,8 @@ RETIRE = Scenario(
         {"office": ""},
         rollouts=0,
         checks=(
-            _deleted("1.0.0", "1.1.0", "1.4.0"),
-            _changed("1.6.0", "1.7.0"),
+            _deleted("1.0.0", "1.4.0"),
+            _changed("1.1.0", "1.6.0", "1.7.0"),
             story_tells("used by 1 VM (lab-1)"),
             story_tells("used by 1 scale set (web)"),
             story_tells("the policy pins it"),

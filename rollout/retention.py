@@ -1,20 +1,24 @@
 """Which image versions to exclude from latest, to cut back, to give an end of life or to delete, and which to protect.
 
 One rule comes before all others: what is protected is not touched at all, and as long as anything that protects cannot
-be read, nothing is. A version is deleted in steps that lie days apart: first everybody is told its end of life, and
-only some time after that day it goes.
+be read, nothing is. A version is deleted in steps that lie days apart: first it is marked as retired and everybody is
+told its end of life, and only some time after both it goes. So a version that a host was replaced on an hour ago, and
+that a roll back may need, is there for all that time, however long ago its publisher has let its life end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 from msgspec import Struct, structs
 
 from rollout.model import ImageVersion, count_of, normalise_region, short_version, version_number
 from rollout.policy import RetentionPolicy
 from rollout.verdicts import BAD, Verdict, finding_of, verdict_of
+
+RETIRED_TAG = "goldroll-retired-at"
+"""Tag of an image version: when it was found overtaken, needed by nobody, as ISO 8601 in UTC."""
 
 MOST_CHANGES = 10
 """Versions that are changed, rather than deleted, in one run at most. Each is read again, and so are its users, before
@@ -65,15 +69,17 @@ class RetentionSnapshot(Struct, frozen=True, omit_defaults=True):
 
 
 class ChangeVersion(Struct, frozen=True, tag=True, omit_defaults=True):
-    """Exclude a version from latest, set its end of life, remove its replicas in `drop_regions`: what of it is set.
+    """Mark a version as retired, exclude it from latest, set its end of life, remove its replicas in `drop_regions`.
 
-    `published_at` tells the version from another one that is published under its number later.
+    What is not set stays as it is. `published_at` tells the version from another one that is published under its number
+    later.
     """
 
     version: str
     version_id: str
     reason: str
     published_at: datetime | None = None
+    retired_at: datetime | None = None
     exclude: bool = False
     end_of_life: datetime | None = None
     drop_regions: tuple[str, ...] = ()
@@ -82,6 +88,7 @@ class ChangeVersion(Struct, frozen=True, tag=True, omit_defaults=True):
     def told(self) -> str:
         """What is done, for people."""
         parts = [
+            "retired" if self.retired_at else "",
             "excluded from latest" if self.exclude else "",
             f"end of life {self.end_of_life:%Y-%m-%d}" if self.end_of_life else "",
             f"replicas removed from {', '.join(self.drop_regions)}" if self.drop_regions else "",
@@ -159,6 +166,22 @@ def plan_retention(snapshot: RetentionSnapshot, policy: RetentionPolicy, now: da
     )
 
 
+def retired_at(tags: Mapping[str, str]) -> datetime | None:
+    """When a version was marked as retired, None when it is not, or by something that is no time."""
+    text = next((value for name, value in tags.items() if name.lower() == RETIRED_TAG), "")
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (read.replace(tzinfo=UTC) if read.tzinfo is None else read).astimezone(UTC)
+
+
+def as_retired(tags: Mapping[str, str], at: datetime) -> dict[str, str]:
+    """The tags of a version that is marked as retired at `at`; every other tag stays."""
+    others = {name: value for name, value in tags.items() if name.lower() != RETIRED_TAG}
+    return others | {RETIRED_TAG: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
 def same_step(one: RetentionStep, other: RetentionStep | None) -> bool:
     """Both do the same to the same version, whatever sentence goes with it."""
     return other is not None and structs.replace(one, reason="") == structs.replace(other, reason="")
@@ -170,6 +193,7 @@ def is_carried_out(step: RetentionStep, version: ImageVersion | None) -> bool:
         return version is None or version.provisioning == "Deleting"
     return (
         version is not None
+        and (step.retired_at is None or retired_at(version.tags) is not None)
         and (version.exclude_from_latest or not step.exclude)
         and (step.end_of_life is None or version.end_of_life == step.end_of_life)
         and not set(step.drop_regions) & set(version.regions)
@@ -311,11 +335,17 @@ class _Planner:
         )
 
     def _deletion(self, version: ImageVersion, why: str) -> DeleteVersion | None:
-        end = version.end_of_life
-        if end is None or self._now < end + self._policy.delete_after:
+        due = self._deletion_due(version)
+        if due is None or self._now < due:
             return None
+        end = version.end_of_life or due
         reason = f"{why}, and its end of life was {end:%Y-%m-%d}: deleted"
         return DeleteVersion(short_version(version.id), version.id, reason, version.published_at)
+
+    def _deletion_due(self, version: ImageVersion) -> datetime | None:
+        """When the version goes: an age after its end of life and after it was marked; None while either is missing."""
+        end, marked = version.end_of_life, retired_at(version.tags)
+        return None if end is None or marked is None else max(end, marked) + self._policy.delete_after
 
     def _exclusion(self, version: ImageVersion, why: str) -> ChangeVersion | None:
         """Nothing else has to be known of a bad version to keep it out of latest, and it can be taken back."""
@@ -326,10 +356,11 @@ class _Planner:
     def _change(self, version: ImageVersion, why: str) -> ChangeVersion | None:
         end_of_life = None if version.end_of_life else self._end_of_life(version)
         dropped = () if version.keeps_regions else self._surplus_regions(version)
-        if version.exclude_from_latest and end_of_life is None and not dropped:
-            return None
+        marked = self._now if retired_at(version.tags) is None else None
         exclude = not version.exclude_from_latest
-        return _change(version, why, exclude=exclude, end_of_life=end_of_life, dropped=dropped)
+        if not (marked or exclude or end_of_life or dropped):
+            return None
+        return _change(version, why, marked=marked, exclude=exclude, end_of_life=end_of_life, dropped=dropped)
 
     def _end_of_life(self, version: ImageVersion) -> datetime:
         published = version.published_at or self._now
@@ -342,13 +373,13 @@ class _Planner:
         return tuple(sorted(region for region in version.regions if region not in kept))
 
     def _what_is_next(self, version: ImageVersion) -> str:
-        """Of a version that has its end of life, which has not long enough passed."""
-        end = version.end_of_life or self._now
+        """Of a version that is marked and has its end of life, which have not long enough passed."""
+        end, due = version.end_of_life or self._now, self._deletion_due(version) or self._now
         block = ", until which Azure blocks its deletion" if version.blocks_early_deletion and self._now < end else ""
         kept = version.keeps_regions and self._surplus_regions(version)
         return (
             f"its end of life {'was' if end <= self._now else 'is'} {end:%Y-%m-%d}{block}, "
-            f"and it is deleted from {end + self._policy.delete_after:%Y-%m-%d} on"
+            f"and it is deleted from {due:%Y-%m-%d} on"
             + ("; Azure keeps it in all its regions until then" if kept else "")
         )
 
@@ -357,12 +388,13 @@ def _change(
     version: ImageVersion,
     why: str,
     *,
+    marked: datetime | None = None,
     exclude: bool = False,
     end_of_life: datetime | None = None,
     dropped: tuple[str, ...] = (),
 ) -> ChangeVersion:
     number = short_version(version.id)
-    step = ChangeVersion(number, version.id, why, version.published_at, exclude, end_of_life, dropped)
+    step = ChangeVersion(number, version.id, why, version.published_at, marked, exclude, end_of_life, dropped)
     return structs.replace(step, reason=f"{why}: {step.told}")
 
 

@@ -104,6 +104,7 @@ def actions_of(entry: VersionPlan) -> tuple[str, ...]:
         return ("delete",)
     if isinstance(step, ChangeVersion):
         words = [
+            ("mark_as_retired", step.retired_at is not None),
             ("exclude_from_latest", step.exclude),
             ("set_end_of_life", step.end_of_life is not None),
             ("cut_replicas", bool(step.drop_regions)),

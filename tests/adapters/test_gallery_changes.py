@@ -9,6 +9,7 @@ import pytest
 
 from adapters.errors import StepFailed
 from adapters.gallery_changes import change_version, delete_version
+from rollout.retention import RETIRED_TAG
 from simulator.faults import Site
 from simulator.images import ImageVersion, Takes
 from tests.adapters.office import SimulatedOffice
@@ -53,6 +54,20 @@ def test_all_of_a_change_is_one_request_with_what_differs_in_it(office: Simulate
     assert patch_problems(GALLERIES, "Microsoft.Compute/galleries/images/versions", body) == []
     assert (version.exclude_from_latest, version.end_of_life, set(version.replicas)) == (True, end, {"westeurope"})
     assert version.tags == {"cost-centre": "17"}
+
+
+def test_a_version_is_marked_beside_its_other_tags_and_keeps_the_first_mark(office: SimulatedOffice) -> None:
+    version = published(office, "westeurope")
+    version.tags = {"cost-centre": "17", "goldroll-verdict": "good"}
+    first = datetime.fromisoformat("2026-11-24T03:30:00+00:00")
+
+    change_version(version.id, retired_at=first)
+    change_version(version.id, retired_at=first + timedelta(days=1))
+
+    ((_, body),) = sent(office)
+    assert body == {"tags": {**version.tags, RETIRED_TAG: "2026-11-24T03:30:00Z"}}
+    assert version.tags["goldroll-verdict"] == "good"
+    assert patch_problems(GALLERIES, "Microsoft.Compute/galleries/images/versions", body) == []
 
 
 def test_a_second_time_nothing_is_sent(office: SimulatedOffice) -> None:

@@ -12,10 +12,13 @@ from rollout.model import ImageVersion
 from rollout.policy import RetentionPolicy
 from rollout.retention import (
     MOST_CHANGES,
+    RETIRED_TAG,
     ChangeVersion,
     DeleteVersion,
     VersionUsers,
+    as_retired,
     is_carried_out,
+    retired_at,
     same_step,
 )
 from tests.rollout.versions import NOW, a_version, good_versions, of, planned
@@ -147,7 +150,8 @@ def test_retiring_begins_with_an_end_of_life_out_of_latest_and_with_fewer_region
     assert (step.exclude, step.drop_regions) == (True, ("uksouth",))
     assert step.end_of_life == NOW + timedelta(days=60)
     assert of(plan, "2.0.0").reason == (
-        "3 newer versions are good: excluded from latest, end of life 2027-01-19, replicas removed from uksouth"
+        "3 newer versions are good: "
+        "retired, excluded from latest, end of life 2027-01-19, replicas removed from uksouth"
     )
 
 
@@ -197,18 +201,45 @@ def test_before_its_end_of_life_a_version_is_not_deleted_and_azure_may_block_it_
     )
 
 
-@pytest.mark.parametrize(("days", "deleted"), [(29.9, False), (30, True)])
-def test_a_version_is_deleted_an_age_after_its_end_of_life(days: float, *, deleted: bool) -> None:
-    entry = of(planned(*KEPT, a_version("2.0.0", excluded=True, end_of_life=-days)), "2.0.0")
+@pytest.mark.parametrize(
+    ("end", "marked", "deleted"), [(29.9, 100, False), (30, 100, True), (100, 29.9, False), (100, 30, True)]
+)
+def test_a_version_is_deleted_an_age_after_its_end_of_life_and_after_it_was_marked(
+    end: float, marked: float, *, deleted: bool
+) -> None:
+    entry = of(planned(*KEPT, a_version("2.0.0", excluded=True, end_of_life=-end, marked=marked)), "2.0.0")
 
     assert isinstance(entry.step, DeleteVersion) == deleted
+
+
+def test_a_version_whose_life_its_publisher_let_end_long_ago_is_marked_first() -> None:
+    """A host may have been replaced on it an hour ago, and the rollout that did so may be rolled back."""
+    entry = of(planned(*KEPT, a_version("2.0.0", excluded=True, end_of_life=-300, marked=0)), "2.0.0")
+
+    assert entry.reason == "3 newer versions are good: retired"
+    assert isinstance(entry.step, ChangeVersion)
+    assert entry.step.retired_at == NOW
+
+
+def test_a_mark_that_is_no_time_is_made_anew() -> None:
+    broken = structs.replace(OLD_ENOUGH, tags=OLD_ENOUGH.tags | {RETIRED_TAG: "yesterday"})
+
+    assert isinstance(of(planned(*KEPT, broken), "1.0.0").step, ChangeVersion)
+
+
+def test_marking_leaves_every_other_tag() -> None:
+    tags = as_retired({"cost-centre": "17", "Goldroll-Retired-At": "yesterday"}, NOW)
+
+    assert tags == {"cost-centre": "17", RETIRED_TAG: "2026-11-20T03:30:00Z"}
+    assert retired_at(tags) == NOW
+    assert retired_at({}) is None
 
 
 @pytest.mark.parametrize(("verdict", "word"), [("failed", "it has failed"), ("vetoed", "it was vetoed")])
 def test_a_bad_version_is_retired_however_new_it_is(verdict: str, word: str) -> None:
     entry = of(planned(a_version("9.0.0", verdict, days=1, because="printing is broken."), *KEPT), "9.0.0")
 
-    assert entry.reason == f"{word} (printing is broken): excluded from latest, end of life 2027-02-17"
+    assert entry.reason == f"{word} (printing is broken): retired, excluded from latest, end of life 2027-02-17"
 
 
 @pytest.mark.parametrize("state", ["Creating", "Updating", "Migrating"])
@@ -313,11 +344,12 @@ def test_a_step_is_the_same_whatever_is_said_about_it() -> None:
         (a_version("2.0.0", excluded=False, end_of_life=3), False),
         (a_version("2.0.0", excluded=True, end_of_life=4), False),
         (a_version("2.0.0", excluded=True, end_of_life=3, regions=("westeurope", "uksouth")), False),
+        (a_version("2.0.0", excluded=True, end_of_life=3, marked=0), False),
     ],
 )
 def test_a_change_is_carried_out_when_all_of_it_is_to_be_seen(version: ImageVersion | None, *, done: bool) -> None:
     end = NOW + timedelta(days=3)
-    step = ChangeVersion("2.0.0", "id", "why", exclude=True, end_of_life=end, drop_regions=("uksouth",))
+    step = ChangeVersion("2.0.0", "id", "why", retired_at=NOW, exclude=True, end_of_life=end, drop_regions=("uksouth",))
 
     assert is_carried_out(step, version) == done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +32,7 @@ def versions(draw: st.DrawFn, number: str) -> ImageVersion:
         provisioning=draw(st.sampled_from(["Succeeded"] * 6 + ["Failed", "Updating", "Creating", "Deleting"])),
         blocks_early_deletion=draw(st.booleans()),
         keeps_regions=draw(st.booleans()),
+        marked=draw(st.sampled_from([None, 0, 0, 1, 20, 200, 400])),
     )
     excluded = {region: RegionReplica(excluded=draw(st.booleans())) for region in sorted(regions)}
     return structs.replace(found, regions=excluded)
@@ -100,6 +101,7 @@ def test_what_is_deleted_was_announced_and_overtaken(snapshot: RetentionSnapshot
         version = found[step.version]
         assert version.end_of_life is not None
         assert version.end_of_life + policy.delete_after <= NOW
+        assert datetime.fromisoformat(version.tags["goldroll-retired-at"]) + policy.delete_after <= NOW
         newer = sum(number > (version_number(version.id) or (0, 0, 0)) for number in good)
         assert newer >= policy.keep or version.tags["goldroll-verdict"] in ("failed", "vetoed")
         assert good
@@ -144,7 +146,7 @@ def test_what_latest_means_changes_only_away_from_a_bad_version(
     done = after(snapshot, plan_retention(snapshot, policy, NOW).steps)
     for region in ("", *snapshot.followers):
         before = _latest(snapshot, region)
-        assert before == _latest(done, region) or before.tags["goldroll-verdict"] in ("failed", "vetoed")
+        assert before == _latest(done, region) or before.tags.get("goldroll-verdict") in ("failed", "vetoed")
 
 
 def _latest(snapshot: RetentionSnapshot, region: str) -> ImageVersion:

@@ -16,6 +16,7 @@ from rollout.retention import (
     RetentionStep,
     VersionPlan,
     VersionUsers,
+    as_retired,
     plan_retention,
 )
 from rollout.verdicts import VERDICT_REASON_TAG, VERDICT_TAG
@@ -34,10 +35,18 @@ def a_version(
     end_of_life: float | None = None,
     regions: tuple[str, ...] = ("westeurope",),
     because: str = "",
+    marked: float | None = None,
     **fields: Any,
 ) -> ImageVersion:
-    """A version published `days` ago; `end_of_life` is in so many days. `verdict` "" is none."""
+    """A version published `days` ago; `end_of_life` is in so many days. `verdict` "" is none.
+
+    One that is excluded and has an end of life was marked as retired `marked` (100) days ago.
+    """
     tags = {VERDICT_TAG: verdict} if verdict else {}
+    if marked is None and excluded and end_of_life is not None:
+        marked = 100
+    if marked:
+        tags = as_retired(tags, NOW - timedelta(days=marked))
     return ImageVersion(
         **{
             "id": version_id(number),
@@ -90,6 +99,7 @@ def after(snapshot: RetentionSnapshot, steps: tuple[RetentionStep, ...]) -> Rete
                     exclude_from_latest=version.exclude_from_latest or step.exclude,
                     end_of_life=step.end_of_life or version.end_of_life,
                     regions={name: r for name, r in version.regions.items() if name not in step.drop_regions},
+                    tags=as_retired(version.tags, step.retired_at) if step.retired_at else version.tags,
                 )
             )
     return structs.replace(snapshot, versions=tuple(left))

@@ -14,6 +14,7 @@ from azure.functions.timer import TimerRequest
 
 from demo.old_versions import CURRENT, FATES, fill_gallery
 from rollout.instance_ids import image_instance, retirement_instance
+from rollout.retention import as_retired
 from rollout.retirement import Retirement
 from simulator.builders import SUBSCRIPTION
 from simulator.errors import AzureError
@@ -34,6 +35,7 @@ def office() -> Iterator[SimulatedOffice]:
         for number in ("1.0.0", "1.4.0"):
             version = office.estate.galleries.version(office.office.version_id(number))
             version.end_of_life = office.clock() - timedelta(days=1000)
+            version.tags = as_retired(version.tags, version.end_of_life)
         version = office.estate.galleries.version(office.office.version_id("1.5.0"))
         version.end_of_life = office.clock() + timedelta(days=36500)
         yield office
@@ -75,7 +77,11 @@ async def test_the_plan_says_of_each_version_what_happens_and_why_and_changes_no
 
     assert status == 200
     actions = {entry["version"]: entry["actions"] for entry in body["versions"]}
-    wanted = {"keep": ["keep"], "delete": ["delete"], "change": ["exclude_from_latest", "set_end_of_life"]}
+    wanted = {
+        "keep": ["keep"],
+        "delete": ["delete"],
+        "change": ["mark_as_retired", "exclude_from_latest", "set_end_of_life"],
+    }
     assert actions == {number: wanted[fate] for number, fate in FATES.items()}
     assert all(entry["reason"] for entry in body["versions"])
     assert {entry["version"] for entry in body["versions"] if entry["protected"]} == {
