@@ -153,6 +153,14 @@ class Stand:
 
         return wait_for("the rollout has ended", ask)
 
+    def retirement(self) -> dict[str, Any]:
+        """What would become of the versions of the image, and how the last run went."""
+        return self._json("GET", f"{self.url}/api/images/office/retirement")
+
+    def retire(self) -> dict[str, Any]:
+        """Carry that out; the run."""
+        return self._json("POST", f"{self.url}/api/images/office/retirement", json={"reason": "for the test"})
+
     # ---------------------------------------------------------------------------------------------------------- Azure
 
     def azure(self) -> dict[str, Any]:
