@@ -4,22 +4,26 @@ import azure.durable_functions as df
 
 from activities import (
     decide_turn,
+    delete_image_version,
     install_agent,
     join_host,
     notify_sessions,
+    plan_retirement,
     provision_host,
     quarantine_host,
     read_image_version,
     read_pool_regions,
+    read_running_rollouts,
     release_host,
     remove_host,
     sign_out_sessions,
     start_draining,
     stop_draining,
+    update_image_version,
 )
 from entities import host_pool
-from orchestrators import roll_host_pool, roll_out_image
-from triggers import image_published, rollouts, schedules
+from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
+from triggers import image_published, retirement, rollouts, schedules
 
 app = df.DFApp()
 
@@ -27,8 +31,10 @@ for part in (
     image_published,
     schedules,
     rollouts,
+    retirement,
     roll_out_image,
     roll_host_pool,
+    retire_image_versions,
     host_pool,
     decide_turn,
     read_image_version,
@@ -43,5 +49,9 @@ for part in (
     sign_out_sessions,
     remove_host,
     quarantine_host,
+    read_running_rollouts,
+    plan_retirement,
+    update_image_version,
+    delete_image_version,
 ):
     app.register_functions(part.bp)

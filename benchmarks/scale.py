@@ -59,6 +59,8 @@ SUBSCRIPTION_POOLS = 20
 MOST_HOSTS_OF_THE_APP = 1000
 HOSTS_OF_MANY_POOLS = 10
 LONGEST_ROLLOUT = timedelta(hours=72)
+SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 0 0 1 1 *"}
+"""Old versions are retired on New Year's Day, so that a rollout's calls are counted alone."""
 
 QUICK_HOSTS, QUICK_POOLS = (10, 40), (1, 4)
 FULL_HOSTS, FULL_POOLS = (10, 100, 1000, 10_000), (1, 20, 200)
@@ -259,7 +261,7 @@ class AppRun:
             with tempfile.TemporaryDirectory(prefix="goldroll-") as folder:
                 policy = Path(folder) / "goldroll.yaml"
                 policy.write_text(_policy(1), encoding="utf-8")
-                settings = {"GOLDROLL_POLICY": str(policy), "GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *"}
+                settings = {"GOLDROLL_POLICY": str(policy), **SCHEDULES}
                 began = time.process_time()
                 async with Host(APP, clock, ":memory:", 0, settings=settings, faults=self._around) as host:
                     self._host = host

@@ -146,6 +146,7 @@ def run_host(place: Place) -> int:
     os.environ["GOLDROLL_POLICY"] = str(place.policy)
     os.environ["GOLDROLL_ARM_ENDPOINT"] = setting.azure_url
     os.environ.setdefault("GOLDROLL_SWEEP_SCHEDULE", "0 */15 * * * *")
+    os.environ.setdefault("GOLDROLL_RETIREMENT_SCHEDULE", "0 30 3 * * *")
     origin = f"{setting.real.isoformat()},{setting.simulated.isoformat()}"
     arguments = ["--app", str(APP), "--port", str(setting.port), "--store", str(place.store)]
     return localhost.__main__.main([*arguments, "--speed", str(setting.speed), "--clock-origin", origin])

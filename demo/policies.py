@@ -34,6 +34,7 @@ def policy_text(
     *pools: str,
     image: str = "office",
     replication: Mapping[str, Any] | None = None,
+    retention: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> str:
     """A policy file (YAML) that rolls `image` over these pools.
@@ -42,9 +43,11 @@ def policy_text(
     replaces the default. Durations are ISO 8601.
     """
     defaults = _merged(_DEFAULTS, changes)
-    described_image = {"name": image, "definition_id": definition_id(image)}
+    described_image: dict[str, Any] = {"name": image, "definition_id": definition_id(image)}
+    sections = {"replication": replication, "retention": retention}
+    described_image |= {key: dict(section) for key, section in sections.items() if section}
     document = {
-        "images": [{**described_image, **({"replication": dict(replication)} if replication else {})}],
+        "images": [described_image],
         "defaults": defaults,
         "host_pools": [_pool(name, image) for name in pools],
     }

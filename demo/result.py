@@ -75,7 +75,7 @@ class Result:
     @property
     def message(self) -> str:
         """The sentence that goes with the phase."""
-        if len(self.pools) == 1:
+        if len(self.pools) == 1 and self.rollouts:
             return self.pools[0].message
         return self.rollouts[-1].message if self.rollouts else "no rollout was started"
 

@@ -39,6 +39,7 @@ APP = Path(__file__).resolve().parent.parent
 
 ROLL_OUT_IMAGE = "roll_out_image"
 MINUTE = timedelta(minutes=1)
+SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
 
 Pause = Callable[[datetime, datetime], Any]
 
@@ -108,7 +109,7 @@ class Run:
         started = time.perf_counter()
         self._audience.begin(self)
         with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
-            settings = {"GOLDROLL_POLICY": str(policy_file), "GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *"}
+            settings = {"GOLDROLL_POLICY": str(policy_file), **SCHEDULES}
             self._deliver_events()
             self.clock.call_at(self.clock.now(), self._tick)
             result = None

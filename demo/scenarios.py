@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from demo.old_versions import RETIRE
 from demo.outcomes import (
     everybody_left_by_themselves,
     hosts_are_current,
@@ -335,6 +336,7 @@ SCENARIOS: dict[str, Scenario] = {
         FLAKY_AZURE,
         NO_ROOM,
         NEWER_VERSION,
+        RETIRE,
     )
 }
 """Every scenario by its name, the default first."""

@@ -54,6 +54,24 @@ def is_image_instance(instance_id: str) -> bool:
     return instance_id.startswith("image-") and ":" not in instance_id
 
 
+def retirement_instance(definition_id: str) -> str:
+    """The instance that retires an image definition's versions: there is one, so that no two runs meet.
+
+    Raises ValueError when `definition_id` is not the id of a gallery image definition.
+    """
+    definition = definition_of(definition_id)
+    if not definition:
+        raise ValueError(f"not the id of a gallery image definition: {definition_id[:200]!r}")
+    parts = definition.split("/")
+    return _safe(f"retire-{parts[-3]}-{parts[-1]}")[: LONGEST - 7] + f"-{_digest(definition, 6)}"
+
+
+def version_rolled_out(instance_id: str, definition_id: str) -> str:
+    """The number of the version of this definition that an image instance rolls out, "" when it is of another one."""
+    named = re.search(r"-(\d+\.\d+\.\d+)-([0-9a-f]{6})(?:-\d+)?$", instance_id)
+    return named[1] if named and named[2] == _digest(definition_of(definition_id), 6) else ""
+
+
 def host_pool_key(pool_id: str) -> str:
     """The key of a host pool's lease: its name to recognise it by and a digest of its id, in any case the same."""
     pool_id = pool_id.strip("/").lower()

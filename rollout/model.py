@@ -144,7 +144,11 @@ class SessionHost(Struct, frozen=True, omit_defaults=True, dict=True):
 
 
 class ImageVersion(Struct, frozen=True, omit_defaults=True):
-    """A gallery image version and its replicas by (normalised) region."""
+    """A gallery image version and its replicas by (normalised) region. Its verdict is among the tags: verdicts.py.
+
+    `blocks_early_deletion`: Azure refuses to delete it before its end of life. `keeps_regions`: Azure refuses to take
+    it out of a region that has it.
+    """
 
     id: str
     location: str = ""
@@ -152,6 +156,10 @@ class ImageVersion(Struct, frozen=True, omit_defaults=True):
     exclude_from_latest: bool = False
     published_at: datetime | None = None
     regions: dict[str, RegionReplica] = {}
+    tags: dict[str, str] = {}
+    end_of_life: datetime | None = None
+    blocks_early_deletion: bool = False
+    keeps_regions: bool = False
 
     @property
     def has_arrived_somewhere(self) -> bool:

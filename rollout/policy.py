@@ -16,6 +16,8 @@ from rollout.presets import PresetName
 
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
+VersionNumber = Annotated[str, Meta(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
+Subscription = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
 ResourceId = Annotated[str, Meta(pattern=r"^/[^/]+/[^/]+/")]  # in any case; the types are checked in policy_shapes.py
 
@@ -128,6 +130,26 @@ class ReplicationPolicy(_Model, frozen=True):
     regions: tuple[str, ...] = ()
 
 
+class RetentionPolicy(_Model, frozen=True):
+    """What becomes of image versions that newer ones have overtaken; see retention.py for what is protected.
+
+    `mode` plan only says what would happen, apply does it, once a day. A version is overtaken when `keep` newer ones
+    are good; its end of life is `end_of_life_after` its publication and never before the day it is set, and it is
+    deleted `delete_after` its end of life, at most `max_deletions` in a run. Its replicas outside `rollback_regions`
+    and its home region are removed; no list leaves them all. `pinned` versions are never touched. VMs and scale sets
+    that may use the image are looked up in the subscriptions that the policy's ids name, and in `subscriptions`.
+    """
+
+    mode: Literal["plan", "apply"] = "plan"
+    keep: Annotated[int, Meta(ge=1, le=100)] = 3
+    end_of_life_after: timedelta = timedelta(days=90)
+    delete_after: timedelta = timedelta(days=30)
+    max_deletions: Annotated[int, Meta(ge=1, le=20)] = 5
+    rollback_regions: tuple[str, ...] = ()
+    pinned: tuple[VersionNumber, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+
+
 class ImagePolicy(_Model, frozen=True):
     """A gallery image definition whose new versions are rolled out.
 
@@ -140,6 +162,7 @@ class ImagePolicy(_Model, frozen=True):
     include_excluded: bool = False
     replication: ReplicationPolicy = ReplicationPolicy()
     sweep_lookback: timedelta = timedelta(days=3)
+    retention: RetentionPolicy = RetentionPolicy()
 
 
 class PoolPolicy(_Model, frozen=True):

@@ -16,12 +16,26 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
-from rollout.policy import Amount, CanaryPolicy, DrainPolicy, HealthPolicy, Percent
+from rollout.policy import (
+    Amount,
+    CanaryPolicy,
+    DrainPolicy,
+    HealthPolicy,
+    Percent,
+    RetentionPolicy,
+    Subscription,
+    VersionNumber,
+)
 from rollout.policy_shapes import SHAPES
 from rollout.policy_tree import Entry, Problem, child_path, meant, shorten
 from rollout.windows import MAX_DURATION
 
-_MAY_BE_ZERO = {(CanaryPolicy, "bake"), (DrainPolicy, "disconnected_grace"), (HealthPolicy, "settle")}
+_MAY_BE_ZERO = {
+    (CanaryPolicy, "bake"),
+    (DrainPolicy, "disconnected_grace"),
+    (HealthPolicy, "settle"),
+    (RetentionPolicy, "end_of_life_after"),
+}
 _OTHER_DURATION = re.compile(
     r"(?P<count>\d+) ?(?P<unit>s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)", re.IGNORECASE
 )
@@ -29,6 +43,8 @@ _EXPECTED: dict[Any, str] = {
     timedelta: "a duration such as PT30M",
     Amount: "a number of hosts such as 3 or a percentage such as 25%",
     Percent: "a whole number of percent from 0 to 100",
+    VersionNumber: "the number of an image version such as 2026.11.20",
+    Subscription: "the id of a subscription, 00000000-0000-0000-0000-000000000000",
     bool: "true or false",
     str: "text",
 }

@@ -35,10 +35,21 @@ _DESCRIPTIONS = {
         "include_excluded": "Also roll out versions that are excluded from latest.",
         "sweep_lookback": "The sweep for versions whose event was missed looks at those published since then.",
         "replication": "How long to wait for replicas, and in which regions.",
+        "retention": "What becomes of versions that newer ones have overtaken.",
     },
     "ReplicationPolicy": {
         "deadline": "A region without a replica by then is given up; the others go on.",
         "regions": "Regions to wait for besides those of the host pools.",
+    },
+    "RetentionPolicy": {
+        "mode": "plan: only say what would happen. apply: do it, once a day.",
+        "keep": "So many good versions are kept; failed and vetoed ones do not count.",
+        "end_of_life_after": "End of life of an overtaken version, from its publication.",
+        "delete_after": "A version is deleted so long after its end of life.",
+        "max_deletions": "Versions that are deleted in one run at most.",
+        "rollback_regions": "Overtaken versions keep replicas here and in their home region; empty for everywhere.",
+        "pinned": "Numbers of versions that are never touched.",
+        "subscriptions": "Ids of further subscriptions whose VMs and scale sets may use the image.",
     },
     "PoolPolicy": {
         "name": "Short name of the host pool in messages and addresses.",

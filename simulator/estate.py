@@ -23,6 +23,7 @@ from simulator.operations import Operations
 from simulator.people import People
 from simulator.quota import Quota
 from simulator.run_commands import RunCommands
+from simulator.scale_sets import ScaleSets
 from simulator.session_hosts import SessionHosts
 from simulator.sessions import Sessions
 from simulator.timings import Timings
@@ -32,10 +33,10 @@ from simulator.world import AZURE, World
 class Estate:
     """A simulated Azure. The clock is outside: every public call first lets happen what is due by `now()`.
 
-    The parts: `galleries`, `machines`, `attachments` (interfaces and disks), `extensions`, `run_commands`, `pools`,
-    `hosts` (session hosts), `sessions`, `people`, `quota`, `directory`, `operations`, `autoscale`, `interference`,
-    `faults`. Their methods are what an administrator can ask of Azure, and raise `simulator.errors.AzureError` as Azure
-    would refuse.
+    The parts: `galleries`, `machines`, `scale_sets`, `attachments` (interfaces and disks), `extensions`,
+    `run_commands`, `pools`, `hosts` (session hosts), `sessions`, `people`, `quota`, `directory`, `operations`,
+    `autoscale`, `interference`, `faults`. Their methods are what an administrator can ask of Azure, and raise
+    `simulator.errors.AzureError` as Azure would refuse.
     The same seed and the same calls give the same journal.
     """
 
@@ -56,6 +57,7 @@ class Estate:
         self.galleries = Galleries(world, self._groups, self.operations)
         self.attachments = Attachments(world)
         self.machines = Machines(world, self._groups, self.galleries, self.quota, self.operations, self.attachments)
+        self.scale_sets = ScaleSets(world, self._groups, self.galleries, self.machines)
         self.directory = Directory(world)
         self.pools = HostPools(world, self._groups)
         self.sessions = Sessions(world, self.pools, self.machines)

@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 
 from simulator import ids
 from simulator.errors import AzureError, OperationFailure, group_not_found, not_found
-from simulator.images import GOOD, Flaws, Gallery, ImageDefinition, ImageVersion, Replica, Replication, Takes
+from simulator.images import (
+    GOOD,
+    Flaws,
+    Gallery,
+    ImageDefinition,
+    ImageVersion,
+    Replica,
+    Replication,
+    SoftDeleted,
+    Takes,
+)
 from simulator.journal import Kind
 from simulator.operations import Operations
 from simulator.timings import draw
@@ -53,8 +63,10 @@ class Galleries:
         self._announced.append(listener)
 
     @public
-    def create_gallery(self, gallery_id: str, location: str, tags: Mapping[str, str] | None = None) -> Gallery:
-        """Create the gallery, or replace its tags when it is there."""
+    def create_gallery(
+        self, gallery_id: str, location: str, tags: Mapping[str, str] | None = None, *, soft_delete_days: int = 0
+    ) -> Gallery:
+        """Create the gallery, or replace its tags and its soft delete policy when it is there."""
         parts = ids.parse(gallery_id)
         if f"{parts.subscription}/{parts.group}".lower() not in self._groups:
             raise group_not_found(parts.group)
@@ -63,6 +75,7 @@ class Galleries:
             gallery = Gallery(str(parts), parts.name, parts.group, ids.normalise_region(location))
             self._galleries[gallery_id.lower()] = gallery
         gallery.tags = dict(tags or {})
+        gallery.soft_delete_days = soft_delete_days
         return gallery
 
     @public
@@ -151,6 +164,8 @@ class Galleries:
     ) -> ImageVersion:
         """Change what can be changed on a version; what is left out stays. A write event follows, as for a PUT."""
         version = self.version(version_id)
+        if version.provisioning_state == "Deleting":
+            raise AzureError(409, "Conflict", "The image version is being deleted and cannot be changed.")
         if exclude_from_latest is not None:
             version.exclude_from_latest = exclude_from_latest
         if end_of_life is not None:
@@ -180,8 +195,11 @@ class Galleries:
         self._announce(version_id, operation, method)
 
     @public
-    def delete_version(self, version_id: str) -> bool:
-        """Begin to delete a version and return True; False when there is none. Machines made from it keep running."""
+    def delete_version(self, version_id: str, *, bypass_soft_delete: bool = False) -> bool:
+        """Begin to delete a version and return True; False when there is none. Machines made from it keep running.
+
+        In a gallery with soft delete it can be restored for a while, unless that is bypassed.
+        """
         version = self._find_version(version_id)
         if version is None:
             return False
@@ -193,8 +211,30 @@ class Galleries:
         self._begin(version)
         version.provisioning_state = "Deleting"
         seconds = draw(self._rng, self.world.timings.delete_version)
-        self.world.after(seconds, self._remove_version, version, by=self.world.actor)
+        self.world.after(seconds, self._remove_version, version, bypass_soft_delete, by=self.world.actor)
         return True
+
+    @public
+    def soft_deleted(self, definition_id: str) -> list[SoftDeleted]:
+        """The versions of a definition that have been deleted and can still be restored."""
+        return list(self.definition(definition_id).soft_deleted.values())
+
+    @public
+    def restore(self, version_id: str) -> ImageVersion:
+        """Bring a soft-deleted version back as it was, or a 404."""
+        parts = ids.parse(version_id)
+        definition = self.definition(version_id.rsplit("/versions/", 1)[0])
+        found = definition.soft_deleted.pop(parts.name, None)
+        if found is None:
+            raise not_found(VERSION, "/".join(parts.names), parts.group)
+        version = found.version
+        version.provisioning_state = "Updating"
+        definition.versions[version.name] = version
+        self._begin(version)
+        self._settle(version)
+        self.world.record(Kind.VERSION_CHANGED, version.id)
+        self._announce(version.id, WRITE, "PATCH")
+        return version
 
     @public
     def delete_definition(self, definition_id: str) -> bool:
@@ -349,12 +389,23 @@ class Galleries:
             error = OperationFailure("ReplicationFailed", failed[0].details) if state == "Failed" else None
             self._operations.end(version.operation, error)
 
-    def _remove_version(self, version: ImageVersion) -> None:
-        if version.definition.versions.get(version.name) is version:
-            del version.definition.versions[version.name]
+    def _remove_version(self, version: ImageVersion, bypass_soft_delete: bool) -> None:
+        definition = version.definition
+        if definition.versions.get(version.name) is version:
+            del definition.versions[version.name]
+            days = definition.gallery.soft_delete_days
+            if days and not bypass_soft_delete:
+                gone_at = self.world.time + timedelta(days=days)
+                definition.soft_deleted[version.name] = SoftDeleted(version, self.world.time, gone_at)
+                self.world.at(gone_at, self._forget_soft_deleted, definition, version)
             self._end(version, "Deleted")
             self.world.record(Kind.VERSION_DELETED, version.id)
             self._announce(version.id, DELETE, "DELETE")
+
+    def _forget_soft_deleted(self, definition: ImageDefinition, version: ImageVersion) -> None:
+        kept = definition.soft_deleted.get(version.name)
+        if kept is not None and kept.version is version and kept.gone_at <= self.world.time:
+            del definition.soft_deleted[version.name]
 
     def _announce(self, version_id: str, operation: str, method: str) -> None:
         correlation, event = guid(self._rng), guid(self._rng)

@@ -8,7 +8,7 @@ from datetime import datetime
 from simulator import ids
 from simulator.estate import Estate
 from simulator.galleries import GALLERY, IMAGE, VERSION
-from simulator.images import Gallery, ImageDefinition, ImageVersion, Replication
+from simulator.images import Gallery, ImageDefinition, ImageVersion, Replication, SoftDeleted
 from simulator.wire import Answer, Json, Request, Route, accepted, compute_time, invalid, paged, parse_time
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -16,6 +16,10 @@ _ROOT = _SUBSCRIPTION + "/resourceGroups/{group}/providers/Microsoft.Compute/gal
 _GALLERY = _ROOT + "/{gallery}"
 _IMAGE = _GALLERY + "/images/{image}"
 _VERSION = _IMAGE + "/versions/{version}"
+_SOFT_DELETED = _GALLERY + "/softDeletedArtifactTypes/Images/artifacts/{image}/versions"
+
+DAYS_OF_SOFT_DELETE = 7
+"""How long a gallery keeps what was deleted when its policy does not say."""
 
 
 def routes(estate: Estate) -> Iterator[Route]:
@@ -26,6 +30,7 @@ def routes(estate: Estate) -> Iterator[Route]:
     yield Route("PATCH", _VERSION, "galleryImageVersions.patch", these.patch_version)
     yield Route("DELETE", _VERSION, "galleryImageVersions.delete", these.delete_version)
     yield Route("GET", _IMAGE + "/versions", "galleryImageVersions.list", these.list_versions, lists=True)
+    yield Route("GET", _SOFT_DELETED, "softDeletedResources.list", these.list_soft_deleted, lists=True)
     yield Route("GET", _IMAGE, "galleryImages.get", these.get_image)
     yield Route("PUT", _IMAGE, "galleryImages.put", these.put_image)
     yield Route("DELETE", _IMAGE, "galleryImages.delete", these.delete_image)
@@ -77,8 +82,11 @@ class _Routes:
         return self._long_running(request, version, 200 if existing else 201)
 
     def patch_version(self, request: Request) -> Answer:
+        properties = request.properties()
+        if properties.get("restore") is True:
+            return self._long_running(request, self._galleries.restore(_version_id(request)), 200)
         version = self._galleries.version(_version_id(request))
-        profile = _object(request.properties(), "publishingProfile")
+        profile, safety = _object(properties, "publishingProfile"), _object(properties, "safetyProfile")
         self._galleries.update(
             version.id,
             regions=_target_regions(profile, version.location) if profile.get("targetRegions") else None,
@@ -87,14 +95,21 @@ class _Routes:
             end_of_life=_end_of_life(profile),
             tags=request.body.get("tags"),
         )
+        if isinstance(blocks := safety.get("blockDeletionBeforeEndOfLife"), bool):
+            version.block_deletion_before_end_of_life = blocks
+        if isinstance(allows := safety.get("allowDeletionOfReplicatedLocations"), bool):
+            version.allow_deletion_of_replicated_locations = allows
         return self._long_running(request, version, 200)
 
     def delete_version(self, request: Request) -> Answer:
         version_id = _version_id(request)
-        if not self._galleries.delete_version(version_id):
+        if not self._galleries.delete_version(version_id, bypass_soft_delete=request.flag("bypassSoftDelete")):
             return Answer(204)
         version = self._galleries.version(version_id)
         return self._long_running(request, version, 202)
+
+    def list_soft_deleted(self, request: Request) -> Answer:
+        return paged(request, self._galleries.soft_deleted(_image_id(request)), soft_deleted_body)
 
     def get_image(self, request: Request) -> Answer:
         return Answer(200, image_body(self._galleries.definition(_image_id(request))))
@@ -117,11 +132,18 @@ class _Routes:
         return paged(request, [*gallery.images.values()], image_body)
 
     def get_gallery(self, request: Request) -> Answer:
-        return Answer(200, gallery_body(self._galleries.gallery(_gallery_id(request))))
+        return Answer(200, gallery_body(self._galleries.gallery(_gallery_id(request)), request.api_version))
 
     def put_gallery(self, request: Request) -> Answer:
-        gallery = self._galleries.create_gallery(_gallery_id(request), _location(request), request.body.get("tags"))
-        return Answer(200, gallery_body(gallery))
+        soft_delete = _object(request.properties(), "softDeletePolicy")
+        days = soft_delete.get("retentionPeriodInDays") or DAYS_OF_SOFT_DELETE
+        gallery = self._galleries.create_gallery(
+            _gallery_id(request),
+            _location(request),
+            request.body.get("tags"),
+            soft_delete_days=int(days) if soft_delete.get("isSoftDeleteEnabled") is True else 0,
+        )
+        return Answer(200, gallery_body(gallery, request.api_version))
 
     def delete_gallery(self, request: Request) -> Answer:
         return Answer(200 if self._galleries.delete_gallery(_gallery_id(request)) else 204)
@@ -207,14 +229,30 @@ def image_body(definition: ImageDefinition) -> Json:
     return _resource(definition.id, definition.name, IMAGE, definition.location, definition.tags, properties)
 
 
-def gallery_body(gallery: Gallery) -> Json:
-    """A gallery as ARM shows it."""
+def gallery_body(gallery: Gallery, api_version: str = "") -> Json:
+    """A gallery as ARM shows it; how long it keeps what was deleted is told from version 2026-03-03 on."""
     subscription = ids.parse(gallery.id).subscription
     properties: Json = {
         "identifier": {"uniqueName": f"{subscription}-{gallery.name.upper()}"},
         "provisioningState": "Succeeded",
     }
+    if gallery.soft_delete_days:
+        properties["softDeletePolicy"] = {"isSoftDeleteEnabled": True}
+        if api_version >= "2026-03-03":
+            properties["softDeletePolicy"]["retentionPeriodInDays"] = gallery.soft_delete_days
     return _resource(gallery.id, gallery.name, GALLERY, gallery.location, gallery.tags, properties)
+
+
+def soft_deleted_body(kept: SoftDeleted) -> Json:
+    """A deleted version that can be restored, as ARM lists it."""
+    properties: Json = {
+        "resourceArmId": kept.version.id,
+        "softDeletedArtifactType": "Images",
+        "softDeletedTime": compute_time(kept.at),
+        "consumptionEndTime": compute_time(kept.gone_at),
+        "hardDeletionTargetTime": compute_time(kept.gone_at),
+    }
+    return {"id": kept.version.id, "name": kept.version.name, "type": VERSION, "properties": properties}
 
 
 def _resource(id: str, name: str, kind: str, location: str, tags: dict[str, str], properties: Json) -> Json:

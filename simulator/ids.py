@@ -104,6 +104,11 @@ def machine_id(subscription: str, group: str, name: str) -> str:
     return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{COMPUTE}/virtualMachines/{name}"
 
 
+def scale_set_id(subscription: str, group: str, name: str) -> str:
+    """The id of a virtual machine scale set."""
+    return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{COMPUTE}/virtualMachineScaleSets/{name}"
+
+
 def pool_id(subscription: str, group: str, name: str) -> str:
     """The id of a host pool."""
     return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{DESKTOP}/hostPools/{name}"

@@ -110,6 +110,15 @@ class ImageVersion:
 
 
 @dataclass(slots=True, eq=False)
+class SoftDeleted:
+    """A version that was deleted from a gallery with soft delete, and until when it can be restored."""
+
+    version: ImageVersion
+    at: datetime
+    gone_at: datetime
+
+
+@dataclass(slots=True, eq=False)
 class ImageDefinition:
     """An entry of a gallery that versions are published under."""
 
@@ -122,6 +131,7 @@ class ImageDefinition:
     sku: str
     tags: dict[str, str] = field(default_factory=dict)
     versions: dict[str, ImageVersion] = field(default_factory=dict)
+    soft_deleted: dict[str, SoftDeleted] = field(default_factory=dict)
 
     def latest(self, region: str) -> ImageVersion | None:
         """What `latest` means in a region: the highest number that is not excluded there (not the newest date)."""
@@ -138,11 +148,12 @@ class ImageDefinition:
 
 @dataclass(slots=True, eq=False)
 class Gallery:
-    """A compute gallery."""
+    """A compute gallery. `soft_delete_days` 0 is no soft delete: what is deleted is gone."""
 
     id: str
     name: str
     group: str
     location: str
     tags: dict[str, str] = field(default_factory=dict)
+    soft_delete_days: int = 0
     images: dict[str, ImageDefinition] = field(default_factory=dict)

@@ -36,6 +36,8 @@ def machine_body(machine: Machine, *, instance_view: bool = False, upper_case_gr
         }
     )
     _complete_storage(machine, properties)
+    if machine.spec.scale_set_id:
+        properties["virtualMachineScaleSet"] = {"id": machine.spec.scale_set_id}
     if "osProfile" in properties:
         _complete_os_profile(properties["osProfile"])
     if instance_view:

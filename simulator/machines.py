@@ -54,6 +54,7 @@ class MachineSpec:
     delete_disk: bool = True
     ephemeral: bool = False
     identity: bool = True
+    scale_set_id: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -24,9 +24,9 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep"},
-    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout"},
-    "orchestrationTrigger": {"roll_out_image", "roll_host_pool"},
+    "timerTrigger": {"sweep", "retire"},
+    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "show_retirement", "start_retirement"},
+    "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions"},
     "entityTrigger": {"host_pool"},
     "activityTrigger": {
         "decide_turn",
@@ -42,6 +42,10 @@ EXPECTED = {
         "sign_out_sessions",
         "remove_host",
         "quarantine_host",
+        "read_running_rollouts",
+        "plan_retirement",
+        "update_image_version",
+        "delete_image_version",
     },
 }
 
@@ -68,7 +72,7 @@ def test_a_function_passes_the_workers_loading_rules(function: Function) -> None
 def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
     has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
 
-    assert has_client == (function.kind in TRIGGERS)
+    assert has_client == (function.kind in TRIGGERS or function.name == "read_running_rollouts")
     user_code = getattr(function.handler, "client_function", function.handler)
     assert asyncio.iscoroutinefunction(user_code) == has_client
 
@@ -95,10 +99,16 @@ def test_routes_and_schedule_are_as_documented() -> None:
         for function in APP.of_kind("httpTrigger")
         for method in function.trigger["methods"]
     }
-    (timer,) = APP.of_kind("timerTrigger")
+    schedules = {timer.name: timer.trigger["schedule"] for timer in APP.of_kind("timerTrigger")}
 
-    assert routes == {("POST", "rollouts"), ("GET", "rollouts"), ("GET", "rollouts/{id}")}
-    assert timer.trigger["schedule"] == "%GOLDROLL_SWEEP_SCHEDULE%"
+    assert routes == {
+        ("POST", "rollouts"),
+        ("GET", "rollouts"),
+        ("GET", "rollouts/{id}"),
+        ("GET", "images/{name}/retirement"),
+        ("POST", "images/{name}/retirement"),
+    }
+    assert schedules == {"sweep": "%GOLDROLL_SWEEP_SCHEDULE%", "retire": "%GOLDROLL_RETIREMENT_SCHEDULE%"}
 
 
 def test_every_function_says_what_it_is_for() -> None:

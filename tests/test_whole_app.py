@@ -97,7 +97,8 @@ async def a_world(tmp_path: Path, **built_with: Any) -> AsyncIterator[World]:
     policy.write_text(
         POLICY.format(definition=office.definition_id, pool=office.pool_id, subnet=SUBNET), encoding="utf-8"
     )
-    settings = {"GOLDROLL_POLICY": str(policy), "GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *"}
+    schedules = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
+    settings = {"GOLDROLL_POLICY": str(policy), **schedules}
     connect.use(connect.Connection("https://management.azure.com", AnyoneCredential(), transport_to(arm)))
     log: list[str] = []
     passed: list[str] = []

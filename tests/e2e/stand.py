@@ -99,9 +99,8 @@ class Stand:
 
     def _start(self, half: Half) -> None:
         with (self._folder / f"{half}.log").open("ab") as log:
-            self._processes[half] = start(
-                half, self._place, log=log, environment={"GOLDROLL_SWEEP_SCHEDULE": NEVER_BY_ITSELF}
-            )
+            never = dict.fromkeys(("GOLDROLL_SWEEP_SCHEDULE", "GOLDROLL_RETIREMENT_SCHEDULE"), NEVER_BY_ITSELF)
+            self._processes[half] = start(half, self._place, log=log, environment=never)
 
     # -------------------------------------------------------------------------------------------------------- the app
 
@@ -153,6 +152,14 @@ class Stand:
             return only if only["phase"] in _FINAL else None
 
         return wait_for("the rollout has ended", ask)
+
+    def retirement(self) -> dict[str, Any]:
+        """What would become of the versions of the image, and how the last run went."""
+        return self._json("GET", f"{self.url}/api/images/office/retirement")
+
+    def retire(self) -> dict[str, Any]:
+        """Carry that out; the run."""
+        return self._json("POST", f"{self.url}/api/images/office/retirement", json={"reason": "for the test"})
 
     # ---------------------------------------------------------------------------------------------------------- Azure
 

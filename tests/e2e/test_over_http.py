@@ -160,3 +160,20 @@ def test_the_sweep_starts_a_version_whose_event_was_lost(own_stand: Stand) -> No
 
     own_stand.started()
     assert [rollout["version"] for rollout in own_stand.rollouts()] == [VERSION]
+
+
+def test_the_plan_for_old_versions_is_seen_and_carried_out_on_request(own_stand: Stand) -> None:
+    own_stand.publish(VERSION, announced=False)
+
+    plan = {entry["version"]: entry["reason"] for entry in own_stand.retirement()["versions"]}
+    assert plan[VERSION] == "it may yet be proven good, and it is what latest means"
+    assert "it is used by 3 VMs" in plan["1.0.0"]
+
+    run = own_stand.retire()
+    last = wait_for("the run has ended", lambda: _ended(own_stand.retirement().get("last_run", {})))
+    assert (last["id"], last["why"]) == (run["id"], "for the test")
+    assert last["message"] == "nothing is retired, because no version has been proven good yet"
+
+
+def _ended(run: dict[str, Any]) -> dict[str, Any] | None:
+    return run if run.get("status") == "Completed" else None

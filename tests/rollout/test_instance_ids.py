@@ -15,7 +15,9 @@ from rollout.instance_ids import (
     is_image_instance,
     is_rollout_of_pool,
     pool_instance,
+    retirement_instance,
     superseding_version,
+    version_rolled_out,
 )
 
 GALLERY = "/subscriptions/s1/resourceGroups/images/providers/Microsoft.Compute/galleries/desktops"
@@ -73,6 +75,35 @@ def test_ids_are_short_and_plain_enough_for_durable(gallery: str, image: str, at
     assert is_image_instance(instance)
     assert not is_image_instance(pool_instance(instance, pool))
     assert is_rollout_of_pool(pool_instance(instance, pool), pool)
+
+
+@given(gallery=names, image=names, attempt=st.integers(1, 99))
+def test_an_instance_tells_which_version_of_a_definition_it_rolls_out(gallery: str, image: str, attempt: int) -> None:
+    definition = f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/{gallery}/images/{image}"
+    instance = image_instance(f"{definition}/versions/2026.11.20", attempt)
+
+    assert version_rolled_out(instance, definition) == "2026.11.20"
+    assert version_rolled_out(instance, definition.upper()) == "2026.11.20"
+    assert version_rolled_out(instance, f"{definition}x") == ""
+    assert version_rolled_out(pool_instance(instance, "office"), definition) == ""
+
+
+@given(gallery=names, image=names)
+def test_a_definition_has_one_run_of_retirement_and_no_other_has_it(gallery: str, image: str) -> None:
+    definition = f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/{gallery}/images/{image}"
+    instance = retirement_instance(definition)
+
+    assert len(instance) <= LONGEST
+    assert ALLOWED.match(instance)
+    assert not is_image_instance(instance)
+    assert instance == retirement_instance(definition.upper())
+    assert instance != retirement_instance(definition.replace("/s/", "/t/"))
+
+
+@pytest.mark.parametrize("id", ["", "x", POOL])
+def test_what_is_no_definition_has_no_run_of_retirement(id: str) -> None:
+    with pytest.raises(ValueError, match="not the id"):
+        retirement_instance(id)
 
 
 @given(st.text(max_size=300))

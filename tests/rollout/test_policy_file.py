@@ -375,6 +375,16 @@ SINGLE_VALUES = [
     (f"{POOL}.windows", [{**WEEKEND, "duration": "PT0S"}], "[0].duration: must be longer than nothing"),
     (f"{POOL}.windows", [{**WEEKEND, "zone": "Mars/Base"}], "[0].zone: 'Mars/Base' is not an IANA time zone"),
     (f"{POOL}.windows", [{"zone": "UTC"}] * 51, "has 51 elements; at most 50 are read"),
+    # retention
+    ("images.0.retention.mode", "yes", "expected one of plan, apply, got 'yes'"),
+    ("images.0.retention.keep", 0, "expected a whole number, at least 1, got 0"),
+    ("images.0.retention.delete_after", "PT0S", "must be longer than nothing"),
+    ("images.0.retention.end_of_life_after", "90 days", "write P90D"),
+    ("images.0.retention.max_deletions", 0, "expected a whole number, at least 1, got 0"),
+    ("images.0.retention.pinned", ["1.2"], "expected the number of an image version such as 2026.11.20, got '1.2'"),
+    ("images.0.retention.pinned", "1.2.3", "expected a list, got '1.2.3'"),
+    ("images.0.retention.subscriptions", ["prod"], "expected the id of a subscription, 00000000-"),
+    ("images.0.retention.keep_days", 3, "unknown key"),
 ]
 
 

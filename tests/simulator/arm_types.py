@@ -10,6 +10,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "api_types"
 COMPUTE = "compute-2026-04-01"
+SCALE_SETS = "compute-scale-sets-2026-04-01"
 DISKS = "compute-disks-2026-03-02"
 GALLERIES = "compute-galleries-2025-12-03"
 DESKTOP = "desktopvirtualization-2024-04-03"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulator import ids
 from simulator.arm import Arm
 from simulator.builders import Office
 from simulator.extensions import domain_join
@@ -20,6 +21,7 @@ from tests.simulator.arm_types import (
     DESKTOP_PREVIEW,
     DISKS,
     GALLERIES,
+    SCALE_SETS,
     patch_problems,
     request_problems,
     response_problems,
@@ -30,6 +32,8 @@ from tests.simulator.building_hosts import new_host, office, pass_time
 MACHINE = (COMPUTE, "Microsoft.Compute/virtualMachines")
 EXTENSION = (COMPUTE, "Microsoft.Compute/virtualMachines/extensions")
 COMMAND = (COMPUTE, "Microsoft.Compute/virtualMachines/runCommands")
+SCALE_SET = (SCALE_SETS, "Microsoft.Compute/virtualMachineScaleSets")
+INSTANCE = (SCALE_SETS, "Microsoft.Compute/virtualMachineScaleSets/virtualMachines")
 DISK = (DISKS, "Microsoft.Compute/disks")
 GALLERY = (GALLERIES, "Microsoft.Compute/galleries")
 IMAGE = (GALLERIES, "Microsoft.Compute/galleries/images")
@@ -78,6 +82,9 @@ def busy_office() -> Office:
     place.estate.extensions.put(place.machine_id("avd-001"), "domain", domain_join("contoso.com"))
     place.estate.run_commands.put(place.machine_id("avd-000"), "smoke", "exit 0")
     place.estate.pools.issue_token(place.pool_id, place.estate.now() + timedelta(hours=2))
+    flexible, uniform = (ids.scale_set_id(place.subscription, place.group, name) for name in ("x-1", "x-2"))
+    place.estate.scale_sets.place(flexible, "westeurope", place.definition_id, capacity=1)
+    place.estate.scale_sets.place(uniform, "westeurope", place.version_id("1.0.0"), capacity=1, flexible=False)
     session = next(iter(place.pool.sessions.values()))
     place.estate.sessions.disconnect(place.pool_id, session.host.name, session.number)
     return place
@@ -118,6 +125,10 @@ def reads(wire: Wire) -> dict[str, tuple[str, Kind]]:
             f"{place.machine_id('avd-000')}/runCommands/smoke?$expand=instanceView",
             COMMAND,
         ),
+        "virtualMachineScaleSets.get": (f"{compute}/virtualMachineScaleSets/x-1", SCALE_SET),
+        "virtualMachineScaleSets.list": (f"{compute}/virtualMachineScaleSets", SCALE_SET),
+        "virtualMachineScaleSets.listAll": (f"{everywhere}/Microsoft.Compute/virtualMachineScaleSets", SCALE_SET),
+        "virtualMachineScaleSetVMs.list": (f"{compute}/virtualMachineScaleSets/x-2/virtualMachines", INSTANCE),
         "disks.get": (f"{compute}/disks/avd-010-os", DISK),
         "disks.list": (f"{compute}/disks", DISK),
         "hostPools.get": (pool, POOL),
@@ -136,7 +147,13 @@ def reads(wire: Wire) -> dict[str, tuple[str, Kind]]:
 
 
 READS = sorted(reads(Wire()))
-UNPUBLISHED = {"operations.get", "usages.list", "networkInterfaces.get", "networkInterfaces.list"}
+UNPUBLISHED = {
+    "operations.get",
+    "softDeletedResources.list",
+    "usages.list",
+    "networkInterfaces.get",
+    "networkInterfaces.list",
+}
 INNER = {"virtualMachines.instanceView"}
 
 
@@ -281,6 +298,7 @@ def test_what_is_written_and_answered_fits_the_published_types(wire: Wire, name:
         ),
         ("machine", {"tags": {"a": "b"}}, MACHINE),
         ("version", {"properties": {"publishingProfile": {"excludeFromLatest": False}}}, VERSION),
+        ("version", {"properties": {"safetyProfile": {"blockDeletionBeforeEndOfLife": True}}}, VERSION),
     ],
 )
 def test_what_is_patched_and_answered_fits_the_published_types(wire: Wire, path: str, body: Json, kind: Kind) -> None:

@@ -12,13 +12,17 @@ NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 
 
 class Instances:
-    """Instances by their id. `racing`: somebody else starts the same instance between the look and the start."""
+    """Instances by their id. `racing`: somebody else starts the same instance between the look and the start.
+
+    `lists_nothing`: the list ends before the instances, as one that is cut off after a page does.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self.started: list[tuple[str, str, Any]] = []
         self.racing = False
         self.broken = False
+        self.lists_nothing = False
 
     def add(self, instance_id: str, name: str = "roll_out_image", runtime: str = "Running", **fields: Any) -> None:
         """An instance that is there already, each a minute younger than the one before."""
@@ -37,6 +41,11 @@ class Instances:
 
     async def get_status_all(self) -> Any:
         return [DurableOrchestrationStatus.from_json(status) for status in self.known.values()]
+
+    async def get_status_by(self, runtime_status: Any = None, **_: Any) -> Any:
+        wanted = {status.name for status in runtime_status or ()}
+        found = [status for status in self.known.values() if not wanted or status["runtimeStatus"] in wanted]
+        return [] if self.lists_nothing else [DurableOrchestrationStatus.from_json(status) for status in found]
 
     async def start_new(self, name: str, instance_id: str, given: Any) -> str:
         if self.broken:

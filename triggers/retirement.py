@@ -1,0 +1,170 @@
+"""Retirement of image versions: by a timer, and over HTTP, where the plan can be seen before it is applied."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import azure.durable_functions as df
+import azure.functions as func
+import msgspec
+from msgspec import Meta, Struct
+
+from activities.plan_retirement import planned
+from activities.read_running_rollouts import running_rollouts
+from adapters.errors import StepFailed
+from adapters.gallery import list_versions
+from adapters.policy_source import PolicyUnusable, current_policy
+from rollout.instance_ids import retirement_instance
+from rollout.policy import ImagePolicy, Policy
+from rollout.retention import RetentionPlan
+from rollout.retirement import Retirement, RetirementOrder, actions_of, retirement_of, summary
+from triggers.rollouts import LONGEST_BODY, problem
+from triggers.starting import has_ended
+
+bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
+
+ORCHESTRATION = "retire_image_versions"
+
+_log = logging.getLogger("goldroll.triggers")
+
+
+class RetirementRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request to retire versions; may be empty."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+@bp.timer_trigger(arg_name="timer", schedule="%GOLDROLL_RETIREMENT_SCHEDULE%", run_on_startup=False)
+@bp.durable_client_input(client_name="client")
+async def retire(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    """Start a run for each image of the policy: one that applies where the policy says so, else one that only plans."""
+    try:
+        policy = await asyncio.to_thread(current_policy)
+    except PolicyUnusable as error:
+        _log.error("nothing is retired, the policy cannot be used: %s", error)
+        return
+    for image in policy.images:
+        apply = image.retention.mode == "apply"
+        await _start(client, retirement_of(policy, image, apply=apply, by="schedule"))
+
+
+@bp.route(route="images/{name}/retirement", methods=["GET"])
+@bp.durable_client_input(client_name="client")
+async def show_retirement(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """GET /api/images/{name}/retirement: what would become of each version now and why, and how the last run went.
+
+    Nothing is changed. 404: the policy has no such image. 502: Azure cannot be read. 503: the policy cannot be used.
+    """
+    found = await _image(req)
+    if isinstance(found, func.HttpResponse):
+        return found
+    policy, image = found
+    retirement = retirement_of(policy, image, apply=False, by="")
+    try:
+        versions = await asyncio.to_thread(list_versions, image.definition_id)
+        rollouts = await running_rollouts(client, image.definition_id, [version.id for version in versions])
+        order = RetirementOrder(
+            image, retirement.subscriptions, datetime.now(UTC), rollouts.running, rollouts.unreadable
+        )
+        plan = await asyncio.to_thread(planned, order)
+    except StepFailed as failed:
+        return problem(502, "AzureUnreadable", str(failed))
+    last = await client.get_status(retirement_instance(image.definition_id))
+    return _json(_view(image, plan, last), 200)
+
+
+@bp.route(route="images/{name}/retirement", methods=["POST"])
+@bp.durable_client_input(client_name="client")
+async def start_retirement(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """POST /api/images/{name}/retirement `{"reason": "..."}`: carry the plan out now, whatever `mode` the policy says.
+
+    202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 404, 503:
+    problem+json says what is wrong.
+    """
+    try:
+        request = _read(req.get_body())
+    except msgspec.MsgspecError as error:
+        return problem(400, "BadRequest", f'the body must be empty or like {{"reason": "make room"}}: {error}')
+    found = await _image(req)
+    if isinstance(found, func.HttpResponse):
+        return found
+    policy, image = found
+    by = req.headers.get("x-ms-client-principal-name") or "function key"
+    id, is_new = await _start(client, retirement_of(policy, image, apply=True, by=by, why=request.reason))
+    return _json({"id": id, "image": image.name}, 202 if is_new else 200, {"Location": req.url.split("?")[0]})
+
+
+async def _image(req: func.HttpRequest) -> tuple[Policy, ImagePolicy] | func.HttpResponse:
+    name = req.route_params.get("name", "")
+    try:
+        policy = await asyncio.to_thread(current_policy)
+    except PolicyUnusable as error:
+        return problem(503, "PolicyUnusable", f"the policy cannot be used: {error}")
+    image = next((image for image in policy.images if image.name == name), None)
+    if image is None:
+        known = ", ".join(sorted(image.name for image in policy.images))
+        return problem(404, "UnknownImage", f"the policy has no image {name[:100]!r}; it has {known}")
+    return policy, image
+
+
+async def _start(client: df.DurableOrchestrationClient, retirement: Retirement) -> tuple[str, bool]:
+    """The run's instance, and whether it is new: there is one for each definition, used again when it has ended."""
+    id = retirement_instance(retirement.image.definition_id)
+    status = await client.get_status(id)
+    if status and not has_ended(status):
+        return id, False
+    try:
+        await client.start_new(ORCHESTRATION, id, msgspec.to_builtins(retirement))
+    except Exception:
+        # Two triggers may have asked at the same moment, and Durable refuses the second.
+        status = await client.get_status(id)
+        if status and not has_ended(status):
+            return id, False
+        raise
+    return id, True
+
+
+def _read(body: bytes) -> RetirementRequest:
+    if len(body) > LONGEST_BODY:
+        raise msgspec.ValidationError(f"{len(body)} bytes are too many")
+    return msgspec.json.decode(body, type=RetirementRequest) if body.strip() else RetirementRequest()
+
+
+def _view(image: ImagePolicy, plan: RetentionPlan, last: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "image": image.name,
+        "mode": image.retention.mode,
+        "observed_at": plan.observed_at.isoformat(),
+        "message": summary(plan),
+        "notes": list(plan.notes),
+        "versions": [
+            {
+                "version": entry.version,
+                "verdict": entry.verdict,
+                "actions": list(actions_of(entry)),
+                "reason": entry.reason,
+                "protected": entry.is_protected,
+                "overtaken": entry.is_overtaken,
+                "put_off": entry.put_off,
+            }
+            for entry in plan.versions
+        ],
+    }
+    if last:
+        told = last.output if isinstance(last.output, dict) else last.custom_status
+        shown["last_run"] = {
+            "id": last.instance_id,
+            "status": last.runtime_status.name,
+            "updated": last.last_updated_time.isoformat() if last.last_updated_time else None,
+            **(told if isinstance(told, dict) else {}),
+        }
+    return shown
+
+
+def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    return func.HttpResponse(
+        msgspec.json.encode(body), status_code=status, headers=headers, mimetype="application/json", charset="utf-8"
+    )
