@@ -74,7 +74,10 @@ class RoomForThoseSignedOut(Checker):
 
 
 class GivesBackWhenShort(Checker):
-    """While few session slots are free, draining hosts with people on them are given back within twenty minutes."""
+    """While few session slots are free, draining hosts with people on them are given back within twenty minutes.
+
+    Not the last host when all that is on it is sessions that somebody has left behind: they would keep it for ever.
+    """
 
     rule = "S1"
 
@@ -94,7 +97,8 @@ class GivesBackWhenShort(Checker):
         helpful = [host.name for host in drained if 0 < host.load < limit and not host.allows_new_sessions]
         given_back = any(isinstance(step, StopDraining) for step in turn.decision.steps)
         enough = free >= reserve / 2 and (free > 0 or not self.scene.policy.reserve)
-        if enough or not helpful or given_back:
+        last_and_left = not accepting and not any(host.at_work for host in drained)
+        if enough or last_and_left or not helpful or given_back:
             self._since = None
             return
         self._since = self._since or turn.now

@@ -13,6 +13,7 @@ from adapters.call_budget import ARM_BUCKETS, COMPUTE_BUCKETS, REST_SECONDS, Cal
 from adapters.errors import StepFailed
 from rollout.pool import start
 from rollout.steps import DEFERRED, NotifySessions
+from rollout.travelling import pack, unpack
 from simulator.arm import Arm
 from simulator.faults import Site
 from simulator.throttling import ARM_BUCKETS as SIMULATED
@@ -103,10 +104,10 @@ def test_a_turn_without_calls_left_is_taken_again_later(throttled: SimulatedOffi
     state = start(ROLLOUT, throttled.pool_id, office.version_id("2.0.0"), throttled.clock())
     read_until_refused(throttled)
 
-    turn = {"state": state, "policy": throttled.policy(), "now": throttled.clock()}
+    turn = {"state": pack(state), "policy": throttled.policy(), "now": throttled.clock()}
     decision = run("decide_turn", turn)["decision"]
 
-    assert decision["state"]["unreadable"] == 1
+    assert unpack(decision["state"]).unreadable == 1
     assert "wake_at" in decision
 
 
