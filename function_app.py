@@ -17,19 +17,22 @@ from activities import (
     start_draining,
     stop_draining,
 )
-from entities import host_pool
+from entities import host_pool, image_schedule
 from orchestrators import roll_host_pool, roll_out_image
-from triggers import image_published, rollouts, schedules
+from triggers import image_published, images, rollouts, scheduled_rollouts, schedules
 
 app = df.DFApp()
 
 for part in (
     image_published,
     schedules,
+    scheduled_rollouts,
     rollouts,
+    images,
     roll_out_image,
     roll_host_pool,
     host_pool,
+    image_schedule,
     decide_turn,
     read_image_version,
     read_pool_regions,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollout.model import ImageVersion, short_version, version_number
 from rollout.policy import ImagePolicy
@@ -33,6 +33,17 @@ def missed_version(versions: Iterable[ImageVersion], image: ImagePolicy, now: da
     if newest is None or newest.provisioning != "Succeeded" or newest.published_at is None:
         return None
     return newest if newest.published_at >= now - image.sweep_lookback else None
+
+
+def eligible_version(
+    versions: Iterable[ImageVersion], image: ImagePolicy, at: datetime, min_age: timedelta
+) -> ImageVersion | None:
+    """The version that a run of `at` takes: the newest of those published at least `min_age` before it, or None.
+
+    Versions that have been published since are passed over, so that a run that is caught up later takes the same one.
+    """
+    old_enough = [v for v in versions if v.published_at is not None and v.published_at <= at - min_age]
+    return newest_version(old_enough, image)
 
 
 def is_usable(version: ImageVersion) -> bool:

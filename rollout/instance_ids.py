@@ -60,6 +60,11 @@ def host_pool_key(pool_id: str) -> str:
     return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{_digest(pool_id, 16)}"
 
 
+def image_key(name: str) -> str:
+    """The key of an image's schedule: the image's name in the policy, in any case the same, and a digest of it."""
+    return f"{_safe(name)[:64]}-{_digest(name.lower(), 16)}"
+
+
 def _safe(text: str) -> str:
     return re.sub(r"[^a-z0-9._()|-]", "-", text.lower())
 

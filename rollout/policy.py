@@ -128,8 +128,25 @@ class ReplicationPolicy(_Model, frozen=True):
     regions: tuple[str, ...] = ()
 
 
+class SchedulePolicy(_Model, frozen=True):
+    """When versions of an image are rolled out: on each day of `recurrence`, or so many days after Patch Tuesday.
+
+    At `start` in `zone` the newest version that is at least `min_age` old by then is rolled out, unless it has been.
+    Publishing a version starts nothing by itself, unless `also_on_publish`. `missed` says what becomes of runs that
+    nobody was there to start: one rollout for all of them, or none.
+    """
+
+    zone: str
+    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    recurrence: str = ""
+    days_after_patch_tuesday: Annotated[int, Meta(ge=0, le=27)] | None = None
+    min_age: timedelta = timedelta(0)
+    missed: Literal["catch_up", "skip"] = "catch_up"
+    also_on_publish: bool = False
+
+
 class ImagePolicy(_Model, frozen=True):
-    """A gallery image definition whose new versions are rolled out.
+    """A gallery image definition whose new versions are rolled out, as they are published or on a `schedule`.
 
     `include_excluded` also rolls out versions that are excluded from latest. The regular sweep starts a version whose
     event was lost if it was published at most `sweep_lookback` ago.
@@ -140,6 +157,7 @@ class ImagePolicy(_Model, frozen=True):
     include_excluded: bool = False
     replication: ReplicationPolicy = ReplicationPolicy()
     sweep_lookback: timedelta = timedelta(days=3)
+    schedule: SchedulePolicy | None = None
 
 
 class PoolPolicy(_Model, frozen=True):

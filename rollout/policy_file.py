@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.image_rules import conflicts_of_image
 from rollout.policy import ImagePolicy, Policy, PoolPolicy
 from rollout.policy_check import Check, unknown_key
 from rollout.policy_rules import conflicts_of
@@ -36,6 +37,7 @@ def read_policy(text: str) -> Policy:
     for problem in problems:
         check.report_at(problem.path, problem.line, problem.message)
     images, pools = _sections(tree, check)
+    _check_images(images, check)
     _check_pools(pools, check)
     _check_between(images, pools, check)
     if check.problems:
@@ -120,6 +122,20 @@ def _type_of(join: Entry) -> object:
 
 
 # --------------------------------------------------------------------------------------------------- between the values
+
+
+def _check_images(images: tuple[Entry, ...], check: Check) -> None:
+    """Conflicts within each image, between values that have no problem of their own."""
+    broken = check.broken
+    for image in images:
+        try:
+            policy = msgspec.convert(image.plain(broken), ImagePolicy)
+        except msgspec.ValidationError:
+            continue  # something required is missing or wrong, which has been reported
+        for key, others, message in conflicts_of_image(policy):
+            entries = {name: entry for name in (key, *others) if (entry := image.find(name))}
+            if not any(entry.holds_any_of(broken) for entry in entries.values()):
+                _report_conflict(image, key, entries, message, check)
 
 
 def _check_pools(pools: tuple[Entry, ...], check: Check) -> None:

@@ -35,6 +35,16 @@ _DESCRIPTIONS = {
         "include_excluded": "Also roll out versions that are excluded from latest.",
         "sweep_lookback": "The sweep for versions whose event was missed looks at those published since then.",
         "replication": "How long to wait for replicas, and in which regions.",
+        "schedule": "When versions are rolled out; without it, as soon as they are published.",
+    },
+    "SchedulePolicy": {
+        "zone": "IANA time zone of `start`.",
+        "start": "Time of day on the wall, such as 20:00.",
+        "recurrence": "RFC 5545 recurrence of the days, such as FREQ=MONTHLY;BYDAY=2WE.",
+        "days_after_patch_tuesday": "Instead of a recurrence: so many days after the second Tuesday of the month.",
+        "min_age": "A version is rolled out when it was published at least so long before the run.",
+        "missed": "Runs that were missed: catch_up starts one rollout for all of them, skip none.",
+        "also_on_publish": "Also roll out a version as soon as it is published.",
     },
     "ReplicationPolicy": {
         "deadline": "A region without a replica by then is given up; the others go on.",

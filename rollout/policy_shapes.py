@@ -11,7 +11,15 @@ from msgspec import Struct
 
 from rollout.model import definition_of, version_number
 from rollout.naming import MAX_NAME_LENGTH, MAX_PREFIX_LENGTH, MIN_DIGITS
-from rollout.policy import ActiveDirectoryJoin, ImagePolicy, NoticeText, PoolPolicy, SessionHostTemplate, Window
+from rollout.policy import (
+    ActiveDirectoryJoin,
+    ImagePolicy,
+    NoticeText,
+    PoolPolicy,
+    SchedulePolicy,
+    SessionHostTemplate,
+    Window,
+)
 from rollout.policy_tree import meant, shorten
 from rollout.recurrence import UnreadableRecurrence, read_recurrence
 from rollout.windows import UnreadableWindow, read_start, read_zone
@@ -176,6 +184,9 @@ SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (ActiveDirectoryJoin, "user"): _not_blank("the account that joins, such as svc-join@corp.contoso.com"),
     (ActiveDirectoryJoin, "password_secret_url"): _secret_url,
     (ActiveDirectoryJoin, "key_vault_id"): _resource_id("a key vault", "/providers/Microsoft.KeyVault/vaults/{}"),
+    (SchedulePolicy, "zone"): _zone,
+    (SchedulePolicy, "recurrence"): _optional(_recurrence),
+    (SchedulePolicy, "start"): _start,
     (Window, "zone"): _zone,
     (Window, "recurrence"): _recurrence,
     (Window, "start"): _start,

@@ -24,10 +24,10 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep"},
-    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout"},
+    "timerTrigger": {"sweep", "start_scheduled"},
+    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "show_schedule"},
     "orchestrationTrigger": {"roll_out_image", "roll_host_pool"},
-    "entityTrigger": {"host_pool"},
+    "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
         "read_image_version",
@@ -95,10 +95,15 @@ def test_routes_and_schedule_are_as_documented() -> None:
         for function in APP.of_kind("httpTrigger")
         for method in function.trigger["methods"]
     }
-    (timer,) = APP.of_kind("timerTrigger")
+    timers = APP.of_kind("timerTrigger")
 
-    assert routes == {("POST", "rollouts"), ("GET", "rollouts"), ("GET", "rollouts/{id}")}
-    assert timer.trigger["schedule"] == "%GOLDROLL_SWEEP_SCHEDULE%"
+    assert routes == {
+        ("POST", "rollouts"),
+        ("GET", "rollouts"),
+        ("GET", "rollouts/{id}"),
+        ("GET", "images/{name}/schedule"),
+    }
+    assert {timer.trigger["schedule"] for timer in timers} == {"%GOLDROLL_SWEEP_SCHEDULE%"}
 
 
 def test_every_function_says_what_it_is_for() -> None:

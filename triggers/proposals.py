@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -11,9 +11,11 @@ from adapters.errors import StepFailed
 from adapters.gallery import list_versions, read_version
 from adapters.policy_source import current_policy
 from rollout.assignments import ImageRollout
-from rollout.candidates import is_usable, missed_version, why_not
+from rollout.candidates import eligible_version, is_usable, missed_version, why_not
 from rollout.model import definition_of, short_version
 from rollout.policy import ImagePolicy, Policy
+from rollout.policy_rules import iso
+from rollout.schedules import spoken
 
 _log = logging.getLogger("goldroll.triggers")
 
@@ -35,6 +37,9 @@ def announced(version_id: str) -> ImageRollout | NotProposed:
     image = next((image for image in policy.images if definition_of(image.definition_id) == definition), None)
     if image is None:
         return NotProposed("UnknownImage", f"image definition {definition} is not in the policy")
+    if image.schedule is not None and not image.schedule.also_on_publish:
+        number = short_version(version_id)
+        return NotProposed("Scheduled", f"{image.name} {number} waits for the schedule: {spoken(image.schedule)}")
     version = read_version(version_id)
     if version is None:
         return NotProposed("NoSuchVersion", f"image version {version_id} does not exist (any more)")
@@ -46,12 +51,15 @@ def announced(version_id: str) -> ImageRollout | NotProposed:
 def missed(now: datetime) -> list[ImageRollout]:
     """For each image of the policy the rollout of its newest version, if that was published not long before `now`.
 
-    An image whose versions cannot be listed is left to the next sweep: it must not hold up the others.
+    An image whose versions cannot be listed is left to the next sweep: it must not hold up the others. One that starts
+    on a schedule only has no event that could be missed.
     Raises PolicyUnusable when there is no valid policy.
     """
     policy = current_policy()
     found = []
     for image in policy.images:
+        if image.schedule is not None and not image.schedule.also_on_publish:
+            continue
         try:
             version = missed_version(list_versions(image.definition_id), image, now)
         except StepFailed as failed:
@@ -65,6 +73,18 @@ def missed(now: datetime) -> list[ImageRollout]:
         else:
             _log.warning("%s", proposal.why)
     return found
+
+
+def scheduled(policy: Policy, image: ImagePolicy, min_age: timedelta, at: datetime) -> ImageRollout | NotProposed:
+    """The rollout that the image's schedule starts `at` this moment: of its newest version that is old enough by then.
+
+    Raises StepFailed when the versions cannot be listed.
+    """
+    version = eligible_version(list_versions(image.definition_id), image, at, min_age)
+    if version is None:
+        by_then = f"that had been published {iso(min_age)} before" if min_age else "that had been published by then"
+        return NotProposed("NothingEligible", f"there is no version {by_then}")
+    return _rollout(policy, image, version.id)
 
 
 def requested(image_name: str, number: str) -> ImageRollout | NotProposed:

@@ -1,0 +1,75 @@
+"""What an image's part of the policy file may say, and what it must not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rollout.policy import SchedulePolicy
+from tests.rollout.test_policy_file import a_file, changed, problems_in, read, the_problem_in
+
+WEEKLY = {"zone": "Europe/Zurich", "recurrence": "FREQ=WEEKLY;BYDAY=MO", "start": "20:00"}
+AFTER_PATCH_TUESDAY = {"zone": "Europe/Zurich", "days_after_patch_tuesday": 6, "start": "20:00"}
+
+
+def with_image(**keys: Any) -> dict[str, Any]:
+    """A file whose image has these keys as well."""
+    file = a_file()
+    for key, value in keys.items():
+        file = changed(file, f"images.0.{key}", value)
+    return file
+
+
+# ---------------------------------------------------------------------------------------------------------- schedules
+
+
+def test_a_schedule_is_read_with_its_defaults() -> None:
+    (image,) = read(with_image(schedule={**WEEKLY, "min_age": "P2D"})).images
+    assert image.schedule == SchedulePolicy(
+        zone="Europe/Zurich", recurrence="FREQ=WEEKLY;BYDAY=MO", start="20:00", min_age=timedelta(days=2)
+    )
+    assert (image.schedule.missed, image.schedule.also_on_publish) == ("catch_up", False)
+
+
+@pytest.mark.parametrize("schedule", [AFTER_PATCH_TUESDAY, {**WEEKLY, "min_age": "PT0S"}, None])
+def test_schedules_that_are_accepted(schedule: Any) -> None:
+    assert read(with_image(schedule=schedule)).images
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("recurrence", "FREQ=HOURLY", "FREQ must be one of DAILY, WEEKLY, MONTHLY, YEARLY"),
+        ("recurrence", "every monday", "expected a recurrence such as FREQ=WEEKLY;BYDAY=SA"),
+        ("zone", "Europe/Zurick", "did you mean 'Europe/Zurich'?"),
+        ("start", "24:00", "expected a time of day such as 22:00"),
+        ("min_age", "2 days", "write P2D"),
+        ("min_age", "-P1D", "must not be negative"),
+        ("missed", "later", "expected one of catch_up, skip"),
+        ("days_after_patch_tuesday", 28, "got 28"),
+        ("days_after_patch_tuesday", "6", "got '6'"),
+        ("also_on_publish", "yes", "write true"),
+        ("every", "day", "unknown key"),
+    ],
+)
+def test_a_wrong_value_of_a_schedule_is_named(key: str, value: object, message: str) -> None:
+    problems = problems_in(with_image(schedule={**WEEKLY, key: value}))
+    assert any(str(one).startswith(f"images[0].schedule.{key}") and message in str(one) for one in problems), problems
+
+
+def test_a_schedule_says_on_which_days_in_one_way() -> None:
+    problem = the_problem_in(with_image(schedule={**WEEKLY, "days_after_patch_tuesday": 1}))
+    assert problem.startswith("images[0].schedule.recurrence: only one of recurrence and days_after_patch_tuesday")
+
+
+def test_a_schedule_without_days_is_refused() -> None:
+    problem = the_problem_in(with_image(schedule={"zone": "UTC", "start": "20:00"}))
+    assert problem.startswith("images[0].schedule: does not say on which days")
+
+
+@pytest.mark.parametrize("key", ["zone", "start"])
+def test_a_schedule_says_where_and_when(key: str) -> None:
+    schedule = {name: value for name, value in WEEKLY.items() if name != key}
+    assert the_problem_in(with_image(schedule=schedule)) == f"images[0].schedule.{key}: is missing"
