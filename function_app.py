@@ -3,6 +3,7 @@
 import azure.durable_functions as df
 
 from activities import (
+    add_target_regions,
     decide_turn,
     install_agent,
     join_host,
@@ -13,6 +14,7 @@ from activities import (
     read_pool_regions,
     release_host,
     remove_host,
+    set_replicas,
     sign_out_sessions,
     start_draining,
     stop_draining,
@@ -36,6 +38,8 @@ for part in (
     decide_turn,
     read_image_version,
     read_pool_regions,
+    set_replicas,
+    add_target_regions,
     provision_host,
     join_host,
     install_agent,

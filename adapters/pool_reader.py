@@ -6,6 +6,7 @@ agent reports from the VM, sessions only when some host counts one, and a new VM
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -122,21 +123,22 @@ def _kept(id: str, now: datetime) -> object:
     return found if read_at <= now < read_at + READ_KEPT else None
 
 
-def read_regions(pool_id: str) -> tuple[str, ...]:
-    """The regions of the pool's VMs, where its new ones will be too; the pool's own region when it has no VM.
+def count_by_region(pool_id: str) -> dict[str, int]:
+    """How many VMs the pool has in each region, where its new ones will be too; its own region when it has no VM.
 
     Raises StepFailed.
     """
     registered = session_hosts.list_hosts(pool_id)
     groups = _groups("", registered)
     used = {text(host, "properties", "resourceId").lower() for host in registered}
-    found = {
+    found = Counter(
         normalise_region(text(vm, "location"))
         for group in groups
         for vm in virtual_machines.list_in_group(group)
         if text(vm, "id").lower() in used
-    }
-    return tuple(sorted(found - {""})) or (normalise_region(session_hosts.read_pool(pool_id).location),)
+    )
+    found.pop("", None)
+    return dict(sorted(found.items())) or {normalise_region(session_hosts.read_pool(pool_id).location): 0}
 
 
 def target_group(template: SessionHostTemplate, pool_id: str) -> str:

@@ -9,14 +9,17 @@ from demo.outcomes import (
     everybody_left_by_themselves,
     hosts_are_current,
     hosts_are_quarantined,
+    made_at_once,
     nobody_was_signed_out,
     only_the_canary_was_touched,
     pool_keeps_its_size,
+    replicas_are,
+    replicas_were_enough,
     some_were_signed_out,
     story_tells,
 )
 from demo.policies import REGION, policy_text
-from demo.scenario import Outcome, Scenario, Stage
+from demo.scenario import MORNING, Outcome, Scenario, Stage
 from simulator.faults import Chance, Site
 from simulator.galleries import Flaws
 from simulator.workload import OFFICE
@@ -214,6 +217,47 @@ SLOW_REPLICATION = Scenario(
 )
 
 
+# ------------------------------------------------------------------------------------------------- too few replicas
+
+
+def _set_replica_shortage(stage: Stage) -> None:
+    office = stage.office(hosts=200, people=100)
+    stage.publish("18:10", office, "2.0.0", replicas=2)
+
+
+REPLICA_SHORTAGE = Scenario(
+    name="replica_shortage",
+    title="Two hundred hosts at once, two replicas",
+    about=(
+        "A pool of 200 hosts is to be new over night, all at once, and the version has two replicas, which carry 40 "
+        "new VMs at a time. The policy lets the rollout raise them to ten: the further copies are there before the "
+        "canary has passed, no VM is made more slowly, and at the end there are two replicas again."
+    ),
+    policy=policy_text(
+        "office",
+        replication={"raise_replicas": True},
+        surge="100%",
+        max_wave="100%",
+        max_creating=200,
+        drain={"grace": "PT30M", "reminders": ["PT15M"]},
+    ),
+    set_the_stage=_set_replica_shortage,
+    outcome=Outcome(
+        "Succeeded",
+        {"office": "Succeeded"},
+        checks=(
+            hosts_are_current(200),
+            pool_keeps_its_size,
+            made_at_once(at_least=150),
+            replicas_were_enough,
+            replicas_are(2),
+            story_tells("uksouth gets 10 replicas instead of 2"),
+        ),
+    ),
+    begins=MORNING.replace(hour=18),
+)
+
+
 # -------------------------------------------------------------------------------------------------- Azure misbehaves
 
 FLAKY = {
@@ -332,6 +376,7 @@ SCENARIOS: dict[str, Scenario] = {
         BAD_IMAGE,
         SICK_LATER,
         SLOW_REPLICATION,
+        REPLICA_SHORTAGE,
         FLAKY_AZURE,
         NO_ROOM,
         NEWER_VERSION,

@@ -61,6 +61,7 @@ class Story:
             Kind.VERSION_REPLICATED: self._replicated,
             Kind.VERSION_REPLICATION_FAILED: self._replication_failed,
             Kind.VERSION_DELETED: self._version_deleted,
+            Kind.REPLICAS_CROWDED: self._crowded,
             Kind.HOST_DRAINED: self._drained,
             Kind.HOST_UNDRAINED: self._undrained,
             Kind.MACHINE_DELETING: self._machine_deleting,
@@ -133,6 +134,14 @@ class Story:
 
     def _version_deleted(self, entry: Entry) -> str:
         return f"version {ids.parse(entry.subject).name} has been deleted"
+
+    def _crowded(self, entry: Entry) -> str:
+        """Once for each version and region: what follows is more of the same."""
+        if (place := f"{entry.subject} {entry.detail}") in self._struck:
+            return ""
+        self._struck.add(place)
+        where = ids.display_region(entry.detail)
+        return f"more VMs are made in {where} than the replicas there carry: each takes longer"
 
     def _drained(self, entry: Entry) -> str:
         return f"{_who(entry)} turned drain mode on for {_host(entry)}" if _is_interference(entry) else ""

@@ -10,12 +10,14 @@ from typing import Any
 import azure.durable_functions as df
 import msgspec
 
+from orchestrators.image_supply import ImageSupply
 from orchestrators.moment import now_of
 from rollout.assignments import ImageRollout, PoolRollout
 from rollout.instance_ids import pool_instance
 from rollout.model import ImageVersion, Phase, normalise_region, short_version
 from rollout.overall import overall_phase, summary
 from rollout.policy import PoolPolicy
+from rollout.replicas import Footprint
 from rollout.replication import ReplicationReport, assess
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 
@@ -52,6 +54,8 @@ class ImageOrchestration:
         self._started_at = now_of(context)
         self._waiting = {pool.name: pool for pool in rollout.pools}
         self._regions: dict[str, tuple[str, ...]] = {}
+        self._footprints: dict[str, Footprint] = {}
+        self._supply = ImageSupply(context, rollout)
         self._running: dict[str, Any] = {}
         self._ended: dict[str, PoolStatus] = {}
         self._extra_regions = tuple(normalise_region(region) for region in rollout.image.replication.regions)
@@ -61,6 +65,16 @@ class ImageOrchestration:
         self._news: object = None
 
     def run(self) -> Orchestration:
+        """Roll the version out, and put back what was raised for it, whatever the end is."""
+        try:
+            yield from self._roll()
+        except Exception:
+            yield from self._supply.put_back()
+            raise
+        yield from self._supply.put_back()
+        return self._result()
+
+    def _roll(self) -> Orchestration:
         """Look at the replication, start the pools that can start, wait for whatever comes first, until all is done."""
         self._show()
         timer = None
@@ -76,7 +90,6 @@ class ImageOrchestration:
             self._collect_ended()
             if timer is not None and timer.is_completed:
                 timer = None
-        return self._result()
 
     # ------------------------------------------------------------------------------------------------ the replication
 
@@ -93,6 +106,8 @@ class ImageOrchestration:
         )
         # Every percent is shown, but only what has arrived or is given up is told.
         self._tell(report.message, (report.ready, report.given_up))
+        if version is not None and any(self._is_ready(pool, report) for pool in self._waiting.values()):
+            yield from self._supply.prepare(version, self._footprints.values())
         for pool in list(self._waiting.values()):
             self._start_or_give_up(pool, report)
         self._extra_open = bool(set(self._extra_regions) & set(report.waiting))
@@ -109,6 +124,7 @@ class ImageOrchestration:
         for pool, answer in zip(unknown, answers, strict=True):
             if "error" not in answer:
                 self._regions[pool.name] = tuple(answer["regions"])
+                self._footprints[pool.name] = Footprint(pool, answer.get("hosts", {}))
             elif answer["error"].get("code") == "ResourceNotFound":
                 # The pool's own rollout knows how to end when there is no pool.
                 self._start(self._waiting.pop(pool.name))
@@ -121,10 +137,14 @@ class ImageOrchestration:
             self._give_up(pool, "ImageVersionGone", report.message)
         elif regions is None:
             return
-        elif all(region in report.ready for region in regions):
+        elif self._is_ready(pool, report):
             self._start(self._waiting.pop(pool.name))
         elif missed := [why for region, why in report.given_up if region in regions]:
             self._give_up(pool, "NotReplicated", missed[0])
+
+    def _is_ready(self, pool: PoolPolicy, report: ReplicationReport) -> bool:
+        regions = self._regions.get(pool.name)
+        return regions is not None and all(region in report.ready for region in regions)
 
     def _wait_on(self, message: str, *pools: PoolPolicy) -> None:
         """Nothing could be learned: keep waiting until the deadline, then give these pools (or all) up."""
@@ -143,6 +163,8 @@ class ImageOrchestration:
     # ------------------------------------------------------------------------------------------------------ the pools
 
     def _start(self, pool: PoolPolicy) -> None:
+        footprint = self._footprints.get(pool.name)
+        pool = pool if footprint is None else self._supply.policy_of(footprint)
         self._running[pool.name] = self._context.call_sub_orchestrator(
             "roll_host_pool",
             msgspec.to_builtins(PoolRollout(self._rollout.version_id, pool)),

@@ -122,10 +122,17 @@ class SessionHostTemplate(_Model, frozen=True):
 
 
 class ReplicationPolicy(_Model, frozen=True):
-    """How long a version may take to reach a region, and regions it must reach besides those of the pools."""
+    """How long a version may take to reach a region, and regions it must reach besides those of the pools.
+
+    A replica carries `vms_per_replica` VMs that are created at once. Where the largest wave of a rollout wants more
+    replicas than the version has, `raise_replicas` lets the rollout raise their number, and puts it back at the end;
+    without it fewer VMs are created at once.
+    """
 
     deadline: timedelta = hours(6)
     regions: tuple[str, ...] = ()
+    vms_per_replica: Annotated[int, Meta(ge=1, le=1000)] = 20
+    raise_replicas: bool = False
 
 
 class SchedulePolicy(_Model, frozen=True):
@@ -204,3 +211,19 @@ def hosts_of(amount: Amount, pool_size: int, *, at_least: int = 1) -> int:
     """An amount as a number of hosts. Percentages round up: 5 % of 12 hosts is 1, 25 % of 10 hosts is 3."""
     count = amount if isinstance(amount, int) else math.ceil(pool_size * int(amount[:-1]) / 100)
     return max(at_least, count)
+
+
+def surge_of(policy: PoolPolicy, pool_size: int) -> int:
+    """Hosts that may exist beyond the pool's size: none in place, else enough for the canary."""
+    return 0 if policy.strategy == "in_place" else max(hosts_of(policy.surge, pool_size), policy.canary.hosts)
+
+
+def unavailable_of(policy: PoolPolicy, pool_size: int) -> int:
+    """Hosts that may be missing from the pool's size at a time: in place at least one."""
+    return hosts_of(policy.max_unavailable, pool_size, at_least=1 if policy.strategy == "in_place" else 0)
+
+
+def hosts_at_a_time(policy: PoolPolicy, pool_size: int) -> int:
+    """Hosts that are replaced at a time when nothing else holds them up; so many VMs are created at once at most."""
+    creating = hosts_of(policy.max_creating, pool_size)
+    return max(1, min(surge_of(policy, pool_size) + unavailable_of(policy, pool_size), creating))

@@ -49,6 +49,8 @@ _DESCRIPTIONS = {
     "ReplicationPolicy": {
         "deadline": "A region without a replica by then is given up; the others go on.",
         "regions": "Regions to wait for besides those of the host pools.",
+        "vms_per_replica": "VMs that one replica carries when they are created at once.",
+        "raise_replicas": "Raise the replicas for the largest wave, and put them back at the end. Needs write access.",
     },
     "PoolPolicy": {
         "name": "Short name of the host pool in messages and addresses.",

@@ -298,11 +298,20 @@ class Galleries:
             replica = version.replicas.get(region)
             if replica is None:
                 replica = version.replicas[region] = Replica(region, count, version.storage)
-            replica.count = count  # more copies of what has arrived: the first ones stay usable meanwhile
+            more = replica.state is Replication.COMPLETED and count > replica.count
+            replica.count = count
+            if more:  # the first ones stay usable meanwhile
+                self.world.after(draw(self._rng, self.world.timings.replicate), self._more_copies, version, replica)
+            replica.arrived = min(replica.arrived, count)
             started = replica.state is Replication.REPLICATING and replica.started_at is not None
             if replica.state is not Replication.COMPLETED and not started:
                 self._replicate(version, replica, scripted.get(region) or self._by_chance())
         self._settle(version)
+
+    def _more_copies(self, version: ImageVersion, replica: Replica) -> None:
+        if version.replicas.get(replica.region) is replica and replica.state is Replication.COMPLETED:
+            replica.arrived = replica.count
+            self._settle(version)
 
     def _by_chance(self) -> Takes:
         return Takes(timedelta(seconds=draw(self._rng, self.world.timings.replicate)))
@@ -324,7 +333,7 @@ class Galleries:
             replica.state, replica.details = Replication.FAILED, fails
             self.world.record(Kind.VERSION_REPLICATION_FAILED, version.id, replica.region)
         else:
-            replica.state = Replication.COMPLETED
+            replica.state, replica.arrived = Replication.COMPLETED, replica.count
             self.world.record(Kind.VERSION_REPLICATED, version.id, replica.region)
         self._settle(version)
 

@@ -122,6 +122,7 @@ class Machines:
         self._attachments = attachments
         self._rng = world.stream("machines")
         self._machines: dict[str, Machine] = {}
+        self._being_made: dict[tuple[str, str], list[Machine]] = {}
         self.power_listeners: list[Callable[[Machine], None]] = []
 
     @public
@@ -278,8 +279,23 @@ class Machines:
             )
             self._finish_after(machine, (2400, 2700), self._failed, operation, timeout)
         else:
-            self._finish_after(machine, self.world.timings.create_machine, self._created, operation)
+            shortest, longest = self.world.timings.create_machine
+            crowding = self._crowding(machine, image)
+            self._finish_after(machine, (shortest * crowding, longest * crowding), self._created, operation)
         return operation
+
+    def _crowding(self, machine: Machine, image: ImageVersion) -> float:
+        """How many times longer the machine takes because others are made from the same copies of the image.
+
+        The copies in a region serve so many machines at full pace and the same number in all when there are more.
+        """
+        key = (image.id, machine.region)
+        others = [one for one in self._being_made.get(key, []) if one.provisioning_state == "Creating"]
+        self._being_made[key] = [*others, machine]
+        crowding = (len(others) + 1) / max(1, image.carries(machine.region))
+        if crowding > 1:
+            self.world.record(Kind.REPLICAS_CROWDED, image.id, machine.region)
+        return max(1.0, crowding)
 
     def _refusal(self, machine: Machine) -> OperationFailure | None:
         if self.world.faults.fires(Site.ALLOCATION_FAILED, machine.id):

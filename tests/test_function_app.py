@@ -32,6 +32,8 @@ EXPECTED = {
         "decide_turn",
         "read_image_version",
         "read_pool_regions",
+        "set_replicas",
+        "add_target_regions",
         "provision_host",
         "join_host",
         "install_agent",

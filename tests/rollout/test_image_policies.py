@@ -73,3 +73,19 @@ def test_a_schedule_without_days_is_refused() -> None:
 def test_a_schedule_says_where_and_when(key: str) -> None:
     schedule = {name: value for name, value in WEEKLY.items() if name != key}
     assert the_problem_in(with_image(schedule=schedule)) == f"images[0].schedule.{key}: is missing"
+
+
+# -------------------------------------------------------------------------------------------------------- replication
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("vms_per_replica", 0, "expected a whole number, at least 1, got 0"),
+        ("vms_per_replica", "20", "got '20'"),
+        ("raise_replicas", "yes", "write true"),
+    ],
+)
+def test_a_wrong_value_of_the_replication_is_named(key: str, value: object, message: str) -> None:
+    problems = problems_in(with_image(replication={key: value}))
+    assert any(str(one).startswith(f"images[0].replication.{key}") and message in str(one) for one in problems)
