@@ -21,7 +21,7 @@ from demo.outcomes import (
 from demo.policies import REGION, policy_text
 from demo.scenario import MORNING, Outcome, Scenario, Stage
 from simulator.faults import Chance, Site
-from simulator.galleries import Flaws
+from simulator.galleries import Flaws, Takes
 from simulator.workload import OFFICE
 from simulator.world import AUTOSCALE, AZURE
 
@@ -217,6 +217,48 @@ SLOW_REPLICATION = Scenario(
 )
 
 
+def _set_region_stuck(stage: Stage) -> None:
+    uk = stage.office("uk", hosts=4, region=REGION, other_regions=("westeurope", "northeurope"))
+    stage.office("nl", hosts=4, region="westeurope", image_of=uk)
+    stage.office("ie", hosts=4, region="northeurope", image_of=uk)
+    stage.publish("08:10", uk, "2.0.0", takes={REGION: timedelta(minutes=25), "westeurope": None, "northeurope": None})
+    galleries, version = stage.estate.galleries, uk.version_id("2.0.0")
+    copied_anew = {"westeurope": Takes(timedelta(minutes=20))}
+    stage.at("13:00", lambda: galleries.update(version, regions={REGION: 1, "northeurope": 1}), by="image team")
+    stage.at(
+        "13:05",
+        lambda: galleries.update(version, regions={REGION: 1, "northeurope": 1, "westeurope": 1}, takes=copied_anew),
+        by="image team",
+    )
+
+
+REGION_STUCK = Scenario(
+    name="region_stuck",
+    title="Two regions that never get their copy",
+    about=(
+        "London has the version after 25 minutes; the copies for Amsterdam and Dublin make no progress. After three "
+        "hours the policy decides, for each region by itself: the rollout goes on without Dublin and waits for "
+        "Amsterdam. At one the image team takes Amsterdam off the version and adds it again, the copy arrives, and "
+        "Amsterdam's hosts are replaced that afternoon."
+    ),
+    policy=policy_text(
+        "uk",
+        "nl",
+        "ie",
+        image="uk",
+        replication={"deadline": "PT3H", "on_missing": "go_on", "on_missing_in": {"westeurope": "wait"}},
+        surge="30%",
+        max_wave="34%",
+    ),
+    set_the_stage=_set_region_stuck,
+    outcome=Outcome(
+        "Failed",
+        {"uk": "Succeeded", "nl": "Succeeded", "ie": "Failed"},
+        checks=(story_tells("and the policy waits for it"),),
+    ),
+)
+
+
 # ------------------------------------------------------------------------------------------------- too few replicas
 
 
@@ -376,6 +418,7 @@ SCENARIOS: dict[str, Scenario] = {
         BAD_IMAGE,
         SICK_LATER,
         SLOW_REPLICATION,
+        REGION_STUCK,
         REPLICA_SHORTAGE,
         FLAKY_AZURE,
         NO_ROOM,

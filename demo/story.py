@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from localhost import LogLine
 from simulator import ids
+from simulator.direct import ROLLOUT
 from simulator.estate import Estate
 from simulator.faults import Site
 from simulator.journal import Entry, Kind
@@ -58,6 +59,7 @@ class Story:
         self._served: set[str] = set()
         self._tellers: dict[Kind, Callable[[Entry], str]] = {
             Kind.VERSION_PUBLISHED: self._published,
+            Kind.VERSION_CHANGED: self._version_changed,
             Kind.VERSION_REPLICATED: self._replicated,
             Kind.VERSION_REPLICATION_FAILED: self._replication_failed,
             Kind.VERSION_DELETED: self._version_deleted,
@@ -123,6 +125,11 @@ class Story:
 
     def _published(self, entry: Entry) -> str:
         return f"the {entry.by} has published version {ids.parse(entry.subject).name}" if entry.by != AZURE else ""
+
+    def _version_changed(self, entry: Entry) -> str:
+        # What the rollout itself does it tells itself.
+        people = entry.by not in (AZURE, ROLLOUT)
+        return f"the {entry.by} has changed version {ids.parse(entry.subject).name}" if people else ""
 
     def _replicated(self, entry: Entry) -> str:
         if entry.by != AZURE:

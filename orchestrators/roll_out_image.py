@@ -18,15 +18,16 @@ from rollout.model import ImageVersion, Phase, normalise_region, short_version
 from rollout.overall import overall_phase, summary
 from rollout.policy import PoolPolicy
 from rollout.replicas import Footprint
-from rollout.replication import ReplicationReport, assess
+from rollout.replication import ReplicationReport, assess, decide_regions
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 
 bp = df.Blueprint()
 
-SHORTEST_LOOK, LONGEST_LOOK = timedelta(minutes=1), timedelta(minutes=30)
+SHORTEST_LOOK, LONGEST_LOOK, LATE_LOOK = timedelta(minutes=1), timedelta(minutes=30), timedelta(hours=2)
 """How often replication is looked at: after a sixth of the time that it has taken so far, within these limits.
 
-Six hours take about 35 looks: the history stays short without a new execution, which would lose the pools' results."""
+Six hours take about 35 looks, and each further day, where the policy waits beyond the deadline, about 12: the history
+stays short without a new execution, which would lose the pools' results."""
 
 _story = logging.getLogger("goldroll.story")
 
@@ -61,6 +62,7 @@ class ImageOrchestration:
         self._extra_regions = tuple(normalise_region(region) for region in rollout.image.replication.regions)
         self._extra_open = bool(self._extra_regions)
         self._regions_missed = False
+        self._halted = False
         self._message = f"waiting for version {self._version} to be replicated"
         self._news: object = None
 
@@ -104,8 +106,13 @@ class ImageOrchestration:
         report = assess(
             version, sorted(wanted), self._started_at, self._rollout.image.replication.deadline, now_of(self._context)
         )
+        decision = decide_regions(report, self._rollout.version_id, self._rollout.image.replication)
+        report = decision.report
         # Every percent is shown, but only what has arrived or is given up is told.
         self._tell(report.message, (report.ready, report.given_up))
+        if decision.halted_because:
+            self._halt(decision.halted_because)
+            return
         if version is not None and any(self._is_ready(pool, report) for pool in self._waiting.values()):
             yield from self._supply.prepare(version, self._footprints.values())
         for pool in list(self._waiting.values()):
@@ -142,6 +149,13 @@ class ImageOrchestration:
         elif missed := [why for region, why in report.given_up if region in regions]:
             self._give_up(pool, "NotReplicated", missed[0])
 
+    def _halt(self, why: str) -> None:
+        """Start no further pool; those that run come to their own end."""
+        self._halted, self._extra_open = True, False
+        self._tell(why, why)
+        for pool in list(self._waiting.values()):
+            self._give_up(pool, "RegionMissing", why, Phase.HALTED)
+
     def _is_ready(self, pool: PoolPolicy, report: ReplicationReport) -> bool:
         regions = self._regions.get(pool.name)
         return regions is not None and all(region in report.ready for region in regions)
@@ -158,7 +172,9 @@ class ImageOrchestration:
 
     def _next_look(self) -> datetime:
         now = now_of(self._context)
-        return now + min(max((now - self._started_at) / 6, SHORTEST_LOOK), LONGEST_LOOK)
+        waited = now - self._started_at
+        longest = LONGEST_LOOK if waited < self._rollout.image.replication.deadline else LATE_LOOK
+        return now + min(max(waited / 6, SHORTEST_LOOK), longest)
 
     # ------------------------------------------------------------------------------------------------------ the pools
 
@@ -172,12 +188,12 @@ class ImageOrchestration:
             expected_type=dict,
         )
 
-    def _give_up(self, pool: PoolPolicy, reason: str, message: str) -> None:
+    def _give_up(self, pool: PoolPolicy, reason: str, message: str, phase: Phase = Phase.FAILED) -> None:
         del self._waiting[pool.name]
         if not self._context.is_replaying:
-            _story.info("%s: %s: %s", pool.name, Phase.FAILED, message)
+            _story.info("%s: %s: %s", pool.name, phase, message)
         self._ended[pool.name] = PoolStatus(
-            pool.name, self._version, Phase.FAILED, reason, message, since=now_of(self._context)
+            pool.name, self._version, phase, reason, message, since=now_of(self._context)
         )
 
     def _collect_ended(self) -> None:
@@ -228,7 +244,7 @@ class ImageOrchestration:
         result = ImageResult(
             image=self._rollout.image.name,
             version=self._version,
-            phase=overall_phase(phases.values(), regions_missed=self._regions_missed),
+            phase=overall_phase(phases.values(), regions_missed=self._regions_missed, halted=self._halted),
             message=summary(phases.values()),
             pools=tuple(self._ended[pool.name] for pool in self._rollout.pools),
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.policy import ImagePolicy, SchedulePolicy
+from rollout.model import normalise_region
+from rollout.policy import ImagePolicy, ReplicationPolicy, SchedulePolicy
 from rollout.policy_rules import Conflict
 
 
@@ -12,6 +13,7 @@ def conflicts_of_image(image: ImagePolicy) -> Iterator[Conflict]:
     """Every conflict in one image's policy. Keys are paths below the image, such as `schedule.recurrence`."""
     if image.schedule is not None:
         yield from _schedule(image.schedule)
+    yield from _regions(image.replication)
 
 
 def _schedule(schedule: SchedulePolicy) -> Iterator[Conflict]:
@@ -27,3 +29,14 @@ def _schedule(schedule: SchedulePolicy) -> Iterator[Conflict]:
             (),
             "does not say on which days: add a recurrence such as FREQ=WEEKLY;BYDAY=MO, or days_after_patch_tuesday",
         )
+
+
+def _regions(replication: ReplicationPolicy) -> Iterator[Conflict]:
+    approved = {normalise_region(region) for region in replication.approved_regions}
+    for index, region in enumerate(replication.regions):
+        if approved and normalise_region(region) not in approved:
+            yield Conflict(
+                f"replication.regions.{index}",
+                ("replication.approved_regions",),
+                f"a version can never be in {region}, which is none of the approved_regions",
+            )

@@ -17,6 +17,7 @@ from rollout.presets import PresetName
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
+OnMissing = Literal["wait", "go_on", "halt"]
 ResourceId = Annotated[str, Meta(pattern=r"^/[^/]+/[^/]+/")]  # in any case; the types are checked in policy_shapes.py
 
 
@@ -127,10 +128,17 @@ class ReplicationPolicy(_Model, frozen=True):
     A replica carries `vms_per_replica` VMs that are created at once. Where the largest wave of a rollout wants more
     replicas than the version has, `raise_replicas` lets the rollout raise their number, and puts it back at the end;
     without it fewer VMs are created at once.
+
+    `on_missing` decides about a region that has failed, is late or is none of the `approved_regions` (an empty list
+    approves of every region): `wait` for it as long as it takes, `go_on` without the pools there, or `halt`, so that
+    no further pool is started. `on_missing_in` says otherwise for single regions.
     """
 
     deadline: timedelta = hours(6)
     regions: tuple[str, ...] = ()
+    on_missing: OnMissing = "go_on"
+    on_missing_in: dict[str, OnMissing] = {}
+    approved_regions: tuple[str, ...] = ()
     vms_per_replica: Annotated[int, Meta(ge=1, le=1000)] = 20
     raise_replicas: bool = False
 

@@ -47,8 +47,11 @@ _DESCRIPTIONS = {
         "also_on_publish": "Also roll out a version as soon as it is published.",
     },
     "ReplicationPolicy": {
-        "deadline": "A region without a replica by then is given up; the others go on.",
+        "deadline": "How long a version may take to reach a region; what then is for on_missing to say.",
         "regions": "Regions to wait for besides those of the host pools.",
+        "on_missing": "A region without a replica by then: wait for it, go_on without its host pools, or halt.",
+        "on_missing_in": "The same for single regions.",
+        "approved_regions": "Regions in which the image may be; empty for all. In any other a host pool is not rolled.",
         "vms_per_replica": "VMs that one replica carries when they are created at once.",
         "raise_replicas": "Raise the replicas for the largest wave, and put them back at the end. Needs write access.",
     },

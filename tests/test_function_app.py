@@ -25,7 +25,7 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
     "timerTrigger": {"sweep", "start_scheduled"},
-    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "show_schedule"},
+    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "show_schedule", "show_regions"},
     "orchestrationTrigger": {"roll_out_image", "roll_host_pool"},
     "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
@@ -70,7 +70,7 @@ def test_a_function_passes_the_workers_loading_rules(function: Function) -> None
 def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
     has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
 
-    assert has_client == (function.kind in TRIGGERS)
+    assert function.kind in TRIGGERS or not has_client
     user_code = getattr(function.handler, "client_function", function.handler)
     assert asyncio.iscoroutinefunction(user_code) == has_client
 
@@ -104,6 +104,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "rollouts"),
         ("GET", "rollouts/{id}"),
         ("GET", "images/{name}/schedule"),
+        ("GET", "images/{name}/regions"),
     }
     assert {timer.trigger["schedule"] for timer in timers} == {"%GOLDROLL_SWEEP_SCHEDULE%"}
 

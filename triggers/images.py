@@ -1,4 +1,4 @@
-"""The HTTP API for images: when the next rollouts are."""
+"""The HTTP API for images: when the next rollouts are, and in which regions the versions are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 
+from adapters.errors import StepFailed
+from adapters.gallery import list_versions
 from adapters.policy_source import PolicyUnusable, current_policy
+from adapters.pool_reader import count_by_region
+from rollout.model import normalise_region
 from rollout.policy import ImagePolicy, Policy
+from rollout.region_matrix import compare, required_regions
 from rollout.schedules import next_occurrences, spoken
 from rollout.windows import read_zone
 from triggers.rollouts import problem
@@ -48,6 +53,37 @@ async def show_schedule(req: func.HttpRequest, client: df.DurableOrchestrationCl
                 for moment in next_occurrences(schedule, after)
             ],
             "last": {"utc": memory.last.isoformat(), "outcome": memory.outcome} if memory.last else None,
+        }
+    )
+
+
+@bp.route(route="images/{name}/regions", methods=["GET"])
+def show_regions(req: func.HttpRequest) -> func.HttpResponse:
+    """GET /api/images/{name}/regions: each version's regions against those in which it has to be and may be.
+
+    Required are the regions of the host pools that use the image, as Azure shows them now, and those of the policy.
+    404 when the policy has no such image, 502 when Azure cannot be read.
+    """
+    found = find_image(req.route_params.get("name", ""))
+    if isinstance(found, func.HttpResponse):
+        return found
+    policy, image = found
+    try:
+        pools = {
+            pool.name: tuple(count_by_region(pool.host_pool_id))
+            for pool in policy.host_pools
+            if pool.image == image.name
+        }
+        versions = list_versions(image.definition_id)
+    except StepFailed as failed:
+        return problem(502, "AzureUnreadable", str(failed))
+    required, approved = required_regions(pools, image.replication), image.replication.approved_regions
+    return answer(
+        {
+            "image": image.name,
+            "required": required,
+            "approved": [normalise_region(region) for region in approved],
+            "versions": compare(versions, required, approved),
         }
     )
 

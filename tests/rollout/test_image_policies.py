@@ -89,3 +89,30 @@ def test_a_schedule_says_where_and_when(key: str) -> None:
 def test_a_wrong_value_of_the_replication_is_named(key: str, value: object, message: str) -> None:
     problems = problems_in(with_image(replication={key: value}))
     assert any(str(one).startswith(f"images[0].replication.{key}") and message in str(one) for one in problems)
+
+
+def test_what_to_do_about_a_missing_region_is_read() -> None:
+    replication = {"on_missing": "wait", "on_missing_in": {"West Europe": "halt"}, "approved_regions": ["westeurope"]}
+    (image,) = read(with_image(replication=replication)).images
+    assert image.replication.on_missing_in == {"West Europe": "halt"}
+
+
+@pytest.mark.parametrize(
+    ("replication", "key", "message"),
+    [
+        ({"on_missing": "stop"}, "on_missing", "expected one of wait, go_on, halt"),
+        ({"on_missing_in": {"uksouth": "goon"}}, "on_missing_in.uksouth", "did you mean 'go_on'?"),
+        ({"on_missing_in": ["uksouth"]}, "on_missing_in", "expected keys and values"),
+        ({"approved_regions": "uksouth"}, "approved_regions", "expected a list"),
+    ],
+)
+def test_a_wrong_decision_about_regions_is_named(replication: Any, key: str, message: str) -> None:
+    problem = the_problem_in(with_image(replication=replication))
+    assert problem.startswith(f"images[0].replication.{key}: ")
+    assert message in problem
+
+
+def test_a_required_region_must_be_an_approved_one() -> None:
+    replication = {"regions": ["West Europe", "eastus"], "approved_regions": ["westeurope"]}
+    problem = the_problem_in(with_image(replication=replication))
+    assert problem.startswith("images[0].replication.regions[1]: a version can never be in eastus")
