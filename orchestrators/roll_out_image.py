@@ -113,8 +113,10 @@ class ImageOrchestration:
         if decision.halted_because:
             self._halt(decision.halted_because)
             return
-        if version is not None and any(self._is_ready(pool, report) for pool in self._waiting.values()):
-            yield from self._supply.prepare(version, self._footprints.values())
+        ready = [name for name, pool in self._waiting.items() if self._is_ready(pool, report)]
+        if version is not None and ready:
+            together = [self._footprints[name] for name in (*self._running, *ready) if name in self._footprints]
+            yield from self._supply.prepare(version, together)
         for pool in list(self._waiting.values()):
             self._start_or_give_up(pool, report)
         self._extra_open = bool(set(self._extra_regions) & set(report.waiting))
