@@ -47,15 +47,19 @@ class SupplyTurn(Struct, frozen=True):
 
 
 def prepare(
-    state: SupplyState, version: ImageVersion, together: Iterable[Footprint], policy: ReplicationPolicy
+    state: SupplyState,
+    version: ImageVersion,
+    together: Iterable[Footprint],
+    policy: ReplicationPolicy,
+    pools_at_once: int | None = None,
 ) -> SupplyTurn:
-    """See to it that the replicas carry the largest wave of these pools, which may run at the same time.
+    """See to it that the replicas carry the largest wave of these pools, so many of which may run at the same time.
 
     An order comes while replicas may be raised; record its outcome and ask again until there is none. What is short
     then is told, and `policy_of` makes fewer VMs at once. May be asked again when more pools are known: replicas are
     only ever raised further.
     """
-    seen = supply(version, largest_wave(together), policy.vms_per_replica)
+    seen = supply(version, largest_wave(together, pools_at_once), policy.vms_per_replica)
     # The version may have been read before the last order was carried out.
     supplies = after(seen, {region: max(count, _of(seen, region)) for region, count in state.asked.items()})
     wanted = raised(version, supplies) if policy.raise_replicas else {}
