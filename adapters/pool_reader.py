@@ -15,7 +15,7 @@ from msgspec import structs
 
 from adapters import resource_ids, session_hosts, virtual_machines
 from adapters.connect import connection
-from adapters.gallery import read_version
+from adapters.image_sources import read_version
 from adapters.scaling_plans import read_scaling
 from adapters.vm_bodies import POOL_TAG
 from adapters.wire import Json, at, flag, number, tags, text, texts
@@ -154,7 +154,7 @@ def vm_half(vm: Json, power: str) -> SessionHost:
     return SessionHost(
         name=text(vm, "name").lower(),
         vm_id=text(vm, "id"),
-        image_version_id=text(vm, "properties", "storageProfile", "imageReference", "id"),
+        image_version_id=image_of(vm),
         zone=next(iter(texts(vm, "zones")), ""),
         shape=host_shape(vm),
         tags=tags(vm),
@@ -176,6 +176,16 @@ def registered_host(host: SessionHost, pool_id: str, body: Json, sessions: tuple
         session_count=number(body, "properties", "sessions"),
         assigned_user=text(body, "properties", "assignedUser"),
     )
+
+
+def image_of(vm: Json) -> str:
+    """The id of the image version that the VM was made from: a gallery's, or publisher:offer:sku:version."""
+    image = at(vm, "properties", "storageProfile", "imageReference")
+    if found := text(image, "id"):
+        return found
+    version = text(image, "exactVersion") or text(image, "version")
+    parts = [text(image, key) for key in ("publisher", "offer", "sku")]
+    return ":".join([*parts, version]) if all(parts) else ""
 
 
 def host_shape(vm: Json) -> HostShape:

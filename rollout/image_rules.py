@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rollout.model import normalise_region
+from rollout.model import normalise_region, version_number
 from rollout.policy import ImagePolicy, ReplicationPolicy, SchedulePolicy
 from rollout.policy_rules import Conflict
+
+SOURCES = ("definition_id", "version_id", "marketplace")
+"""The keys of which one says what image is rolled out."""
 
 
 def conflicts_of_image(image: ImagePolicy) -> Iterator[Conflict]:
     """Every conflict in one image's policy. Keys are paths below the image, such as `schedule.recurrence`."""
+    yield from _source(image)
     if image.schedule is not None:
         yield from _schedule(image.schedule)
     yield from _regions(image.replication)
+
+
+def _source(image: ImagePolicy) -> Iterator[Conflict]:
+    named = [key for key in SOURCES if getattr(image, key)]
+    if not named:
+        yield Conflict("definition_id", (), f"is missing: one of {', '.join(SOURCES)} says which image")
+    for key in named[1:]:
+        yield Conflict(key, (named[0],), f"only one of {', '.join(SOURCES)} can say which image; there is {named[0]}")
+    if image.marketplace is None:
+        return
+    if image.marketplace.version != "latest" and version_number(image.only_version) is None:
+        yield Conflict("marketplace.version", (), "expected latest, or a version such as 26100.4061.250506")
+    if image.schedule is not None and image.schedule.min_age:
+        yield Conflict(
+            "schedule.min_age", ("marketplace",), "Azure does not tell when a version was published in the marketplace"
+        )
 
 
 def _schedule(schedule: SchedulePolicy) -> Iterator[Conflict]:

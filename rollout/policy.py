@@ -12,13 +12,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from rollout.model import definition_of, version_of
 from rollout.presets import PresetName
 
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
 OnMissing = Literal["wait", "go_on", "halt"]
+UrnPart = Annotated[str, Meta(pattern=r"^[^/:\s]+$")]
 ResourceId = Annotated[str, Meta(pattern=r"^/[^/]+/[^/]+/")]  # in any case; the types are checked in policy_shapes.py
+OptionalResourceId = Annotated[str, Meta(pattern=r"^(/[^/]+/[^/]+/|$)")]
 
 
 def hours(count: float) -> timedelta:
@@ -160,19 +163,52 @@ class SchedulePolicy(_Model, frozen=True):
     also_on_publish: bool = False
 
 
+class MarketplaceImage(_Model, frozen=True):
+    """An image of Azure's marketplace: its newest version, or the one that is named."""
+
+    publisher: UrnPart
+    offer: UrnPart
+    sku: UrnPart
+    version: str = "latest"
+
+    @property
+    def definition(self) -> str:
+        """Publisher, offer and SKU as Azure's tools write them together."""
+        return f"{self.publisher}:{self.offer}:{self.sku}"
+
+
 class ImagePolicy(_Model, frozen=True):
-    """A gallery image definition whose new versions are rolled out, as they are published or on a `schedule`.
+    """An image whose new versions are rolled out, as they are published or on a `schedule`.
+
+    One of three says which: a gallery image definition, one `version_id` of such a definition, or a marketplace image.
 
     `include_excluded` also rolls out versions that are excluded from latest. The regular sweep starts a version whose
     event was lost if it was published at most `sweep_lookback` ago.
     """
 
     name: str
-    definition_id: ResourceId
+    definition_id: OptionalResourceId = ""
+    version_id: OptionalResourceId = ""
+    marketplace: MarketplaceImage | None = None
     include_excluded: bool = False
     replication: ReplicationPolicy = ReplicationPolicy()
     sweep_lookback: timedelta = timedelta(days=3)
     schedule: SchedulePolicy | None = None
+
+    @property
+    def definition(self) -> str:
+        """What its versions are versions of: a gallery image definition's id, or publisher:offer:sku."""
+        if self.marketplace is not None:
+            return self.marketplace.definition
+        return self.definition_id or definition_of(self.version_id)
+
+    @property
+    def only_version(self) -> str:
+        """The id of the one version that the policy names, "" when it follows what is published."""
+        if self.marketplace is not None:
+            fixed = self.marketplace.version
+            return "" if fixed == "latest" else version_of(self.marketplace.definition, fixed)
+        return self.version_id
 
 
 class PoolPolicy(_Model, frozen=True):

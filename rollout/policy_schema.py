@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.image_rules import SOURCES
 from rollout.policy import ImagePolicy, PoolPolicy
 from rollout.policy_rules import iso
 from rollout.presets import PRESETS
@@ -32,6 +33,8 @@ _DESCRIPTIONS = {
     "ImagePolicy": {
         "name": "What host pools call this image.",
         "definition_id": "Resource id of the gallery image definition, without /versions/...",
+        "version_id": "Instead: resource id of the one gallery image version to roll out.",
+        "marketplace": "Instead: an image of Azure's marketplace.",
         "include_excluded": "Also roll out versions that are excluded from latest.",
         "sweep_lookback": "The sweep for versions whose event was missed looks at those published since then.",
         "replication": "How long to wait for replicas, and in which regions.",
@@ -45,6 +48,12 @@ _DESCRIPTIONS = {
         "min_age": "A version is rolled out when it was published at least so long before the run.",
         "missed": "Runs that were missed: catch_up starts one rollout for all of them, skip none.",
         "also_on_publish": "Also roll out a version as soon as it is published.",
+    },
+    "MarketplaceImage": {
+        "publisher": "Such as MicrosoftWindowsDesktop.",
+        "offer": "Such as office-365.",
+        "sku": "Such as win11-24h2-avd-m365.",
+        "version": "latest, or one version such as 26100.4061.250506.",
     },
     "ReplicationPolicy": {
         "deadline": "How long a version may take to reach a region; what then is for on_missing to say.",
@@ -149,6 +158,8 @@ def policy_schema() -> dict[str, Any]:
         _explain(component, _DESCRIPTIONS.get(name, {}))
         if name in ("PoolPolicy", "SessionHostTemplate", "EntraJoin", "ActiveDirectoryJoin"):
             component.pop("required")  # `defaults` may say it; see _required_unless_default
+        if name == "ImagePolicy":
+            component["oneOf"] = [{"required": [source]} for source in SOURCES]
     pool = {"$ref": "#/$defs/PoolPolicy"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

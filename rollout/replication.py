@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from rollout.model import ImageVersion, RegionReplica, normalise_region, short_version
+from rollout.model import ImageVersion, RegionReplica, is_marketplace, normalise_region, short_version
 from rollout.policy import ReplicationPolicy
 
 RegionState = Literal["ready", "replicating", "failed", "missing", "late", "unapproved"]
@@ -95,9 +95,12 @@ def assess(
     the whole version Failed. A region that failed is given up at once, and so are all of a version that failed and has
     arrived nowhere; any other one that is not ready, `deadline` after `started_at`. Until then a region that is not
     among the version's targets, or is excluded from latest there, may still be added; words of Azure that are not known
-    here mean that it is not ready yet.
+    here mean that it is not ready yet. A version of a marketplace image is ready everywhere.
     """
     wanted = tuple(dict.fromkeys(normalise_region(region) for region in regions))
+    if version is not None and is_marketplace(version.id):
+        reports = tuple(RegionReport(region, "ready", f"{region} is ready", 100) for region in wanted)
+        return ReplicationReport(reports, f"{_name(version)} is in the marketplace of every region")
     if version is None or version.provisioning.lower() == "deleting":
         message = "the image version no longer exists" if version is None else f"{_name(version)} is being deleted"
         return ReplicationReport(_all_given_up(wanted, message), message, version_gone=True)

@@ -11,6 +11,7 @@ from simulator import ids
 from simulator.errors import AzureError, OperationFailure, group_not_found, not_found
 from simulator.images import GOOD, Flaws, Gallery, ImageDefinition, ImageVersion, Replica, Replication, Takes
 from simulator.journal import Kind
+from simulator.marketplace import Marketplace
 from simulator.operations import Operations
 from simulator.timings import draw
 from simulator.world import World, guid, public
@@ -45,6 +46,7 @@ class Galleries:
         self._operations = operations
         self._rng = world.stream("galleries")
         self._galleries: dict[str, Gallery] = {}
+        self.marketplace = Marketplace(world)
         self._announced: list[Callable[[Announcement], None]] = []
         self.outbox: deque[Announcement] = deque(maxlen=1000)
 
@@ -251,8 +253,12 @@ class Galleries:
     def resolve(self, image_id: str, region: str) -> ImageVersion:
         """The version a machine in `region` is made from: a pinned version, or the latest of a definition.
 
+        An id that is no path is one of the marketplace, publisher:offer:sku:version.
+
         Raises GalleryImageNotFound when it does not exist or has not arrived in the region (facts 2.3).
         """
+        if not image_id.startswith("/"):
+            return self.marketplace.resolve(image_id)[0]
         version = None
         try:
             parts = ids.parse(image_id)

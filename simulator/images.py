@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -94,6 +95,7 @@ class ImageVersion:
     provisioning_state: str = "Creating"
     tags: dict[str, str] = field(default_factory=dict)
     operation: Operation | None = None
+    is_everywhere: bool = False
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -117,11 +119,15 @@ class ImageVersion:
 
     def usable_in(self, region: str) -> bool:
         """Whether a machine can be made from it there: the region's own replica counts, not the aggregate."""
+        if self.is_everywhere:
+            return True
         replica = self.replicas.get(ids.normalise_region(region))
         return replica is not None and replica.state is Replication.COMPLETED
 
     def carries(self, region: str) -> int:
-        """How many machines can be made at once there at full pace."""
+        """How many machines can be made at once there at full pace; Azure sees to its own marketplace."""
+        if self.is_everywhere:
+            return sys.maxsize
         replica = self.replicas.get(ids.normalise_region(region))
         return VMS_PER_REPLICA * (replica.arrived if replica is not None else 0)
 

@@ -15,6 +15,7 @@ from simulator.faults import Site
 from simulator.galleries import Galleries
 from simulator.images import GOOD, Flaws, ImageVersion
 from simulator.journal import Kind
+from simulator.marketplace import refuse_without_plan
 from simulator.operations import Operation, Operations
 from simulator.quota import Quota, allocation_failure
 from simulator.timings import Range, draw
@@ -255,6 +256,8 @@ class Machines:
                 target="computerName",
             )
         image = self._galleries.resolve(spec.image_id, spec.location)
+        if image.is_everywhere:
+            refuse_without_plan(parts.name, self._galleries.marketplace.resolve(image.id)[1], spec.body.get("plan"))
         freed = failed.spec.size if failed else None
         self._quota.check(parts.subscription, ids.normalise_region(spec.location), spec.size, spec.zone, freed)
         self._attachments.refuse_taken_names(parts, spec, failed)

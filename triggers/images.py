@@ -11,7 +11,7 @@ import azure.functions as func
 import msgspec
 
 from adapters.errors import StepFailed
-from adapters.gallery import list_versions
+from adapters.image_sources import list_versions
 from adapters.policy_source import PolicyUnusable, current_policy
 from adapters.pool_reader import count_by_region
 from rollout.model import normalise_region
@@ -68,13 +68,15 @@ def show_regions(req: func.HttpRequest) -> func.HttpResponse:
     if isinstance(found, func.HttpResponse):
         return found
     policy, image = found
+    if image.marketplace is not None:
+        return problem(404, "NoRegions", f"image {image.name} is of the marketplace, which is in every region")
     try:
         pools = {
             pool.name: tuple(count_by_region(pool.host_pool_id))
             for pool in policy.host_pools
             if pool.image == image.name
         }
-        versions = list_versions(image.definition_id)
+        versions = list_versions(image, ())
     except StepFailed as failed:
         return problem(502, "AzureUnreadable", str(failed))
     required, approved = required_regions(pools, image.replication), image.replication.approved_regions

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rollout.policy import SchedulePolicy
-from tests.rollout.test_policy_file import a_file, changed, problems_in, read, the_problem_in
+from tests.rollout.test_policy_file import VERSION, a_file, changed, problems_in, read, the_problem_in
 
 WEEKLY = {"zone": "Europe/Zurich", "recurrence": "FREQ=WEEKLY;BYDAY=MO", "start": "20:00"}
 AFTER_PATCH_TUESDAY = {"zone": "Europe/Zurich", "days_after_patch_tuesday": 6, "start": "20:00"}
@@ -116,3 +116,67 @@ def test_a_required_region_must_be_an_approved_one() -> None:
     replication = {"regions": ["West Europe", "eastus"], "approved_regions": ["westeurope"]}
     problem = the_problem_in(with_image(replication=replication))
     assert problem.startswith("images[0].replication.regions[1]: a version can never be in eastus")
+
+
+# ------------------------------------------------------------------------------------------------------- which image
+
+MARKETPLACE = {"publisher": "MicrosoftWindowsDesktop", "offer": "office-365", "sku": "win11-24h2-avd-m365"}
+
+
+def of_source(**source: Any) -> dict[str, Any]:
+    """A file whose image says this instead of a gallery image definition."""
+    file = a_file()
+    file["images"] = [{"name": "office", **source}]
+    return file
+
+
+def test_an_image_of_the_marketplace_is_followed_unless_a_version_is_named() -> None:
+    (image,) = read(of_source(marketplace=MARKETPLACE)).images
+    assert image.definition == "MicrosoftWindowsDesktop:office-365:win11-24h2-avd-m365"
+    assert image.only_version == ""
+
+    (image,) = read(of_source(marketplace={**MARKETPLACE, "version": "26100.4061.250506"})).images
+    assert image.only_version == f"{image.definition}:26100.4061.250506"
+
+
+def test_one_version_of_a_gallery_may_be_named() -> None:
+    (image,) = read(of_source(version_id=VERSION)).images
+    assert (image.only_version, image.definition) == (VERSION, VERSION.rpartition("/versions/")[0].lower())
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "message"),
+    [
+        ({}, "definition_id", "is missing: one of definition_id, version_id, marketplace says which image"),
+        ({"version_id": VERSION, "marketplace": MARKETPLACE}, "marketplace", "there is version_id"),
+        ({"version_id": VERSION.rpartition("/versions/")[0]}, "version_id", "expected the id of one gallery image"),
+        ({"definition_id": VERSION}, "definition_id", "or say version_id instead"),
+        ({"definition_id": "a:b:c"}, "definition_id", "expected the id of a gallery image definition"),
+        ({"marketplace": {**MARKETPLACE, "version": "24h2"}}, "marketplace.version", "expected latest, or a version"),
+        ({"marketplace": {**MARKETPLACE, "sku": "win 11"}}, "marketplace.sku", "got 'win 11'"),
+        ({"marketplace": {"publisher": "p", "offer": "o"}}, "marketplace.sku", "is missing"),
+    ],
+)
+def test_a_wrong_source_is_named(source: dict[str, Any], key: str, message: str) -> None:
+    problems = problems_in(of_source(**source))
+    assert any(str(one).startswith(f"images[0].{key}: ") and message in str(one) for one in problems), problems
+
+
+def test_the_age_of_a_marketplace_version_cannot_be_asked_for() -> None:
+    problem = the_problem_in(of_source(marketplace=MARKETPLACE, schedule={**WEEKLY, "min_age": "P2D"}))
+    assert problem.startswith("images[0].schedule.min_age: Azure does not tell when a version was published")
+
+
+@pytest.mark.parametrize(
+    "other", [{"version_id": VERSION}, {"definition_id": VERSION.rpartition("/versions/")[0].upper()}]
+)
+def test_two_images_of_one_definition_are_refused_in_whichever_way_they_say_it(other: dict[str, str]) -> None:
+    file = a_file()
+    file["images"].append({"name": "again", **other})
+    assert "an image definition is rolled out once" in the_problem_in(file)
+
+
+def test_one_marketplace_image_under_two_names_is_refused() -> None:
+    file = of_source(marketplace=MARKETPLACE)
+    file["images"].append({"name": "again", "marketplace": {**MARKETPLACE, "offer": "Office-365"}})
+    assert "an image definition is rolled out once" in the_problem_in(file)
