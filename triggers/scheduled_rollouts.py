@@ -34,16 +34,25 @@ _log = logging.getLogger("goldroll.triggers")
 @bp.timer_trigger(arg_name="timer", schedule="%GOLDROLL_SWEEP_SCHEDULE%", run_on_startup=False)
 @bp.durable_client_input(client_name="client")
 async def start_scheduled(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
-    """For each image with a schedule: start what is due, or say why nothing is started. One image holds up no other."""
+    """For each image with a schedule: start what is due, or say why nothing is started.
+
+    One image holds up no other. What goes wrong with Durable itself fails the function when all have had their turn,
+    so that it is seen; the next look tries again, as nothing has been settled.
+    """
     try:
         policy = await asyncio.to_thread(current_policy)
     except PolicyUnusable as error:
         _log.error("the schedules cannot use the policy: %s", error)
         return
-    now = moment_of(timer)
+    now, failures = moment_of(timer), list[Exception]()
     for image in policy.images:
         if image.schedule is not None:
-            await _look_at(client, policy, image, image.schedule, now)
+            try:
+                await _look_at(client, policy, image, image.schedule, now)
+            except Exception as failure:  # noqa: BLE001 - Durable's client raises nothing but Exception
+                failures.append(failure)
+    if failures:
+        raise ExceptionGroup("schedules could not be looked at", failures)
 
 
 async def remembered(client: df.DurableOrchestrationClient, image_name: str) -> ScheduleMemory:

@@ -204,6 +204,24 @@ async def test_a_broken_policy_is_said_and_settles_nothing(
     assert "the schedules cannot use the policy" in caplog.text
 
 
+async def test_a_start_that_fails_is_seen_and_tried_again_and_holds_up_no_other_image(
+    office: SimulatedOffice, instances: Instances, policy_file: PolicyFile
+) -> None:
+    policy_file.replace(
+        "name: unused\n", 'name: unused\n    schedule: {zone: UTC, recurrence: FREQ=DAILY, start: "20:00"}\n'
+    )
+    await look(instances, office.clock())
+    instances.broken = True
+    with pytest.raises(ExceptionGroup):
+        await look(instances, at_eight(office, days=2))
+    others = memory_of(instances.entities["image_schedule", image_key("unused")])
+    assert (memory(instances).last, others.last) == (None, at_eight(office, days=2))
+
+    instances.broken = False
+    await look(instances, at_eight(office, days=2) + timedelta(minutes=15))
+    assert len(instances.started) == 1
+
+
 # ------------------------------------------------------------------------------------------------------ the HTTP API
 
 
