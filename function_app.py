@@ -3,6 +3,7 @@
 import azure.durable_functions as df
 
 from activities import (
+    add_target_regions,
     decide_turn,
     delete_image_version,
     install_agent,
@@ -16,29 +17,35 @@ from activities import (
     read_running_rollouts,
     release_host,
     remove_host,
+    set_replicas,
     sign_out_sessions,
     start_draining,
     stop_draining,
     update_image_version,
 )
-from entities import host_pool
+from entities import host_pool, image_schedule
 from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import image_published, retirement, rollouts, schedules
+from triggers import image_published, images, retirement, rollouts, scheduled_rollouts, schedules
 
 app = df.DFApp()
 
 for part in (
     image_published,
     schedules,
+    scheduled_rollouts,
     rollouts,
     retirement,
+    images,
     roll_out_image,
     roll_host_pool,
     retire_image_versions,
     host_pool,
+    image_schedule,
     decide_turn,
     read_image_version,
     read_pool_regions,
+    set_replicas,
+    add_target_regions,
     provision_host,
     join_host,
     install_agent,

@@ -50,6 +50,7 @@ class Result:
     """Everything that is known when a run is over.
 
     `problems` say what is not as the scenario demands, `violations` which invariants broke: a good run has neither.
+    `replicas` are those of the version published last, by region.
     """
 
     scenario: str
@@ -66,6 +67,7 @@ class Result:
     problems: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
     host: Mapping[str, float] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def phase(self) -> str:

@@ -10,21 +10,24 @@ from typing import Any
 import azure.durable_functions as df
 import msgspec
 
+from orchestrators.image_supply import ImageSupply
 from orchestrators.moment import now_of
 from rollout.assignments import ImageRollout, PoolRollout
 from rollout.instance_ids import pool_instance
 from rollout.model import ImageVersion, Phase, normalise_region, short_version
 from rollout.overall import overall_phase, summary
 from rollout.policy import PoolPolicy
-from rollout.replication import ReplicationReport, assess
+from rollout.replicas import Footprint
+from rollout.replication import ReplicationReport, assess, decide_regions
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 
 bp = df.Blueprint()
 
-SHORTEST_LOOK, LONGEST_LOOK = timedelta(minutes=1), timedelta(minutes=30)
+SHORTEST_LOOK, LONGEST_LOOK, LATE_LOOK = timedelta(minutes=1), timedelta(minutes=30), timedelta(hours=2)
 """How often replication is looked at: after a sixth of the time that it has taken so far, within these limits.
 
-Six hours take about 35 looks: the history stays short without a new execution, which would lose the pools' results."""
+Six hours take about 35 looks, and each further day, where the policy waits beyond the deadline, about 12: the history
+stays short without a new execution, which would lose the pools' results."""
 
 _story = logging.getLogger("goldroll.story")
 
@@ -52,15 +55,28 @@ class ImageOrchestration:
         self._started_at = now_of(context)
         self._waiting = {pool.name: pool for pool in rollout.pools}
         self._regions: dict[str, tuple[str, ...]] = {}
+        self._footprints: dict[str, Footprint] = {}
+        self._supply = ImageSupply(context, rollout)
         self._running: dict[str, Any] = {}
         self._ended: dict[str, PoolStatus] = {}
         self._extra_regions = tuple(normalise_region(region) for region in rollout.image.replication.regions)
         self._extra_open = bool(self._extra_regions)
         self._regions_missed = False
+        self._halted = False
         self._message = f"waiting for version {self._version} to be replicated"
         self._news: object = None
 
     def run(self) -> Orchestration:
+        """Roll the version out, and put back what was raised for it, whatever the end is."""
+        try:
+            yield from self._roll()
+        except Exception:
+            yield from self._supply.put_back()
+            raise
+        yield from self._supply.put_back()
+        return self._result()
+
+    def _roll(self) -> Orchestration:
         """Look at the replication, start the pools that can start, wait for whatever comes first, until all is done."""
         self._show()
         timer = None
@@ -76,7 +92,6 @@ class ImageOrchestration:
             self._collect_ended()
             if timer is not None and timer.is_completed:
                 timer = None
-        return self._result()
 
     # ------------------------------------------------------------------------------------------------ the replication
 
@@ -91,8 +106,17 @@ class ImageOrchestration:
         report = assess(
             version, sorted(wanted), self._started_at, self._rollout.image.replication.deadline, now_of(self._context)
         )
+        decision = decide_regions(report, self._rollout.version_id, self._rollout.image.replication)
+        report = decision.report
         # Every percent is shown, but only what has arrived or is given up is told.
         self._tell(report.message, (report.ready, report.given_up))
+        if decision.halted_because:
+            self._halt(decision.halted_because)
+            return
+        ready = [name for name, pool in self._waiting.items() if self._is_ready(pool, report)]
+        if version is not None and ready:
+            together = [self._footprints[name] for name in (*self._running, *ready) if name in self._footprints]
+            yield from self._supply.prepare(version, together)
         for pool in list(self._waiting.values()):
             self._start_or_give_up(pool, report)
         self._extra_open = bool(set(self._extra_regions) & set(report.waiting))
@@ -109,6 +133,7 @@ class ImageOrchestration:
         for pool, answer in zip(unknown, answers, strict=True):
             if "error" not in answer:
                 self._regions[pool.name] = tuple(answer["regions"])
+                self._footprints[pool.name] = Footprint(pool, answer.get("hosts", {}))
             elif answer["error"].get("code") == "ResourceNotFound":
                 # The pool's own rollout knows how to end when there is no pool.
                 self._start(self._waiting.pop(pool.name))
@@ -121,10 +146,21 @@ class ImageOrchestration:
             self._give_up(pool, "ImageVersionGone", report.message)
         elif regions is None:
             return
-        elif all(region in report.ready for region in regions):
+        elif self._is_ready(pool, report):
             self._start(self._waiting.pop(pool.name))
         elif missed := [why for region, why in report.given_up if region in regions]:
             self._give_up(pool, "NotReplicated", missed[0])
+
+    def _halt(self, why: str) -> None:
+        """Start no further pool; those that run come to their own end."""
+        self._halted, self._extra_open = True, False
+        self._tell(why, why)
+        for pool in list(self._waiting.values()):
+            self._give_up(pool, "RegionMissing", why, Phase.HALTED)
+
+    def _is_ready(self, pool: PoolPolicy, report: ReplicationReport) -> bool:
+        regions = self._regions.get(pool.name)
+        return regions is not None and all(region in report.ready for region in regions)
 
     def _wait_on(self, message: str, *pools: PoolPolicy) -> None:
         """Nothing could be learned: keep waiting until the deadline, then give these pools (or all) up."""
@@ -138,11 +174,15 @@ class ImageOrchestration:
 
     def _next_look(self) -> datetime:
         now = now_of(self._context)
-        return now + min(max((now - self._started_at) / 6, SHORTEST_LOOK), LONGEST_LOOK)
+        waited = now - self._started_at
+        longest = LONGEST_LOOK if waited < self._rollout.image.replication.deadline else LATE_LOOK
+        return now + min(max(waited / 6, SHORTEST_LOOK), longest)
 
     # ------------------------------------------------------------------------------------------------------ the pools
 
     def _start(self, pool: PoolPolicy) -> None:
+        footprint = self._footprints.get(pool.name)
+        pool = pool if footprint is None else self._supply.policy_of(footprint)
         self._running[pool.name] = self._context.call_sub_orchestrator(
             "roll_host_pool",
             msgspec.to_builtins(PoolRollout(self._rollout.version_id, pool)),
@@ -150,12 +190,12 @@ class ImageOrchestration:
             expected_type=dict,
         )
 
-    def _give_up(self, pool: PoolPolicy, reason: str, message: str) -> None:
+    def _give_up(self, pool: PoolPolicy, reason: str, message: str, phase: Phase = Phase.FAILED) -> None:
         del self._waiting[pool.name]
         if not self._context.is_replaying:
-            _story.info("%s: %s: %s", pool.name, Phase.FAILED, message)
+            _story.info("%s: %s: %s", pool.name, phase, message)
         self._ended[pool.name] = PoolStatus(
-            pool.name, self._version, Phase.FAILED, reason, message, since=now_of(self._context)
+            pool.name, self._version, phase, reason, message, since=now_of(self._context)
         )
 
     def _collect_ended(self) -> None:
@@ -206,7 +246,7 @@ class ImageOrchestration:
         result = ImageResult(
             image=self._rollout.image.name,
             version=self._version,
-            phase=overall_phase(phases.values(), regions_missed=self._regions_missed),
+            phase=overall_phase(phases.values(), regions_missed=self._regions_missed, halted=self._halted),
             message=summary(phases.values()),
             pools=tuple(self._ended[pool.name] for pool in self._rollout.pools),
         )

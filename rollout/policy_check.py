@@ -23,6 +23,7 @@ from rollout.policy import (
     HealthPolicy,
     Percent,
     RetentionPolicy,
+    SchedulePolicy,
     Subscription,
     VersionNumber,
 )
@@ -35,6 +36,7 @@ _MAY_BE_ZERO = {
     (DrainPolicy, "disconnected_grace"),
     (HealthPolicy, "settle"),
     (RetentionPolicy, "end_of_life_after"),
+    (SchedulePolicy, "min_age"),
 }
 _OTHER_DURATION = re.compile(
     r"(?P<count>\d+) ?(?P<unit>s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)", re.IGNORECASE
@@ -123,7 +125,7 @@ class Check:
         elif get_origin(expected) is tuple:
             self._list(entry, get_args(expected)[0])
         elif get_origin(expected) is dict:
-            self._texts(entry)
+            self._keys(entry, get_args(expected)[1])
         else:
             for message in _wrong_with(entry, expected):
                 self.report(entry, message)
@@ -142,12 +144,13 @@ class Check:
             ):
                 self.report(child, f"must be longer than nothing, got {shorten(child.data)}")
 
-    def _texts(self, entry: Entry) -> None:
+    def _keys(self, entry: Entry, value: Any) -> None:
+        """A mapping with keys of the user's own choice."""
         if not isinstance(entry.data, dict):
             self.report(entry, f"expected keys and values, got {_got(entry)}")
             return
         for child in entry.data.values():
-            self._value(child, str, partial=False)
+            self._value(child, value, partial=False)
 
     def _tagged(self, entry: Entry, structs: list[type[Struct]], *, partial: bool) -> None:
         """One of several models, told apart by a key such as `type`."""

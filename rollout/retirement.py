@@ -82,13 +82,13 @@ class RetirementReport(Struct, frozen=True, omit_defaults=True):
 
 
 def retirement_of(policy: Policy, image: ImagePolicy, *, apply: bool, by: str, why: str = "") -> Retirement:
-    """The run for one image of the policy."""
+    """The run for one image definition of the policy."""
     return Retirement(image, subscriptions_of(policy), apply, by, why)
 
 
 def subscriptions_of(policy: Policy) -> tuple[str, ...]:
     """Every subscription that an id of the policy lies in, or that it names as one whose VMs may use an image."""
-    ids = [image.definition_id for image in policy.images]
+    ids = [image.definition_id or image.version_id for image in policy.images]
     named = [subscription for image in policy.images for subscription in image.retention.subscriptions]
     for pool in policy.host_pools:
         template = pool.session_host

@@ -14,6 +14,7 @@ from simulator import (
     desktop_routes,
     gallery_routes,
     machine_routes,
+    marketplace_routes,
     run_command_routes,
     scale_set_routes,
     session_routes,
@@ -55,8 +56,9 @@ class Arm:
         self.listeners: list[Callable[[str, Request, Answer], None]] = []
         self.buckets = TokenBuckets(estate.now) if throttled else None
         self._rng = estate.world.stream("arm")
-        compute = (gallery_routes, machine_routes, scale_set_routes, run_command_routes, usage_routes)
-        modules = (*compute, desktop_routes, session_routes)
+        images = (gallery_routes, marketplace_routes)
+        compute = (machine_routes, scale_set_routes, run_command_routes, usage_routes)
+        modules = (*images, *compute, desktop_routes, session_routes)
         self._routes = _Table(chain.from_iterable(module.routes(estate) for module in modules))
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None = None) -> Answer:

@@ -24,14 +24,24 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep", "retire"},
-    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "show_retirement", "start_retirement"},
+    "timerTrigger": {"sweep", "start_scheduled", "retire"},
+    "httpTrigger": {
+        "start_rollout",
+        "list_rollouts",
+        "show_rollout",
+        "show_schedule",
+        "show_regions",
+        "show_retirement",
+        "start_retirement",
+    },
     "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions"},
-    "entityTrigger": {"host_pool"},
+    "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
         "read_image_version",
         "read_pool_regions",
+        "set_replicas",
+        "add_target_regions",
         "provision_host",
         "join_host",
         "install_agent",
@@ -72,7 +82,7 @@ def test_a_function_passes_the_workers_loading_rules(function: Function) -> None
 def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
     has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
 
-    assert has_client == (function.kind in TRIGGERS or function.name == "read_running_rollouts")
+    assert function.kind in TRIGGERS or not has_client or function.name == "read_running_rollouts"
     user_code = getattr(function.handler, "client_function", function.handler)
     assert asyncio.iscoroutinefunction(user_code) == has_client
 
@@ -107,8 +117,14 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "rollouts/{id}"),
         ("GET", "images/{name}/retirement"),
         ("POST", "images/{name}/retirement"),
+        ("GET", "images/{name}/schedule"),
+        ("GET", "images/{name}/regions"),
     }
-    assert schedules == {"sweep": "%GOLDROLL_SWEEP_SCHEDULE%", "retire": "%GOLDROLL_RETIREMENT_SCHEDULE%"}
+    assert schedules == {
+        "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",
+        "start_scheduled": "%GOLDROLL_SWEEP_SCHEDULE%",
+        "retire": "%GOLDROLL_RETIREMENT_SCHEDULE%",
+    }
 
 
 def test_every_function_says_what_it_is_for() -> None:

@@ -40,13 +40,18 @@ class RetirementRequest(Struct, frozen=True, forbid_unknown_fields=True):
 @bp.timer_trigger(arg_name="timer", schedule="%GOLDROLL_RETIREMENT_SCHEDULE%", run_on_startup=False)
 @bp.durable_client_input(client_name="client")
 async def retire(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
-    """Start a run for each image of the policy: one that applies where the policy says so, else one that only plans."""
+    """Start a run for each image definition: one that applies where the policy says so, else one that only plans.
+
+    Single versions and images of the marketplace are not ours to retire.
+    """
     try:
         policy = await asyncio.to_thread(current_policy)
     except PolicyUnusable as error:
         _log.error("nothing is retired, the policy cannot be used: %s", error)
         return
     for image in policy.images:
+        if not image.definition_id:
+            continue
         apply = image.retention.mode == "apply"
         await _start(client, retirement_of(policy, image, apply=apply, by="schedule"))
 
@@ -56,7 +61,8 @@ async def retire(timer: func.TimerRequest, client: df.DurableOrchestrationClient
 async def show_retirement(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """GET /api/images/{name}/retirement: what would become of each version now and why, and how the last run went.
 
-    Nothing is changed. 404: the policy has no such image. 502: Azure cannot be read. 503: the policy cannot be used.
+    Nothing is changed. 404: the policy has no such image. 409: it is no image definition. 502: Azure cannot be read.
+    503: the policy cannot be used.
     """
     found = await _image(req)
     if isinstance(found, func.HttpResponse):
@@ -81,8 +87,8 @@ async def show_retirement(req: func.HttpRequest, client: df.DurableOrchestration
 async def start_retirement(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """POST /api/images/{name}/retirement `{"reason": "..."}`: carry the plan out now, whatever `mode` the policy says.
 
-    202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 404, 503:
-    problem+json says what is wrong.
+    202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 404, 409,
+    503: problem+json says what is wrong.
     """
     try:
         request = _read(req.get_body())
@@ -107,6 +113,10 @@ async def _image(req: func.HttpRequest) -> tuple[Policy, ImagePolicy] | func.Htt
     if image is None:
         known = ", ".join(sorted(image.name for image in policy.images))
         return problem(404, "UnknownImage", f"the policy has no image {name[:100]!r}; it has {known}")
+    if not image.definition_id:
+        return problem(
+            409, "NothingToRetire", f"{image.name} is no image definition: its versions are not ours to retire"
+        )
     return policy, image
 
 

@@ -148,11 +148,9 @@ def reads(wire: Wire) -> dict[str, tuple[str, Kind]]:
 
 READS = sorted(reads(Wire()))
 UNPUBLISHED = {
-    "operations.get",
     "softDeletedResources.list",
-    "usages.list",
-    "networkInterfaces.get",
-    "networkInterfaces.list",
+    *("operations.get", "usages.list", "networkInterfaces.get", "networkInterfaces.list"),
+    *("virtualMachineImages.list", "virtualMachineImages.get"),
 }
 INNER = {"virtualMachines.instanceView"}
 

@@ -203,6 +203,25 @@ async def test_the_timer_plans_for_each_image_and_applies_where_the_policy_says_
     ]
 
 
+MARKETPLACE = "marketplace: {publisher: MicrosoftWindowsDesktop, offer: office-365, sku: win11-24h2-avd-m365}"
+
+
+async def test_single_versions_and_images_of_the_marketplace_are_not_retired(
+    office: SimulatedOffice, instances: Instances, policy_file: PolicyFile
+) -> None:
+    version_id = office.office.version_id("1.3.0").replace("/win11/", "/win10/")
+    named = f"  - name: fixed\n    version_id: {version_id}\n  - name: shop\n    {MARKETPLACE}\n"
+    policy_file.replace("host_pools:", f"{named}host_pools:")
+    await tick(instances)
+
+    started = [msgspec.convert(given, Retirement) for _, _, given in instances.started]
+    assert [run.image.name for run in started] == ["win11", "unused"]
+    for name in ("fixed", "shop"):
+        for function in (retirement.show_retirement, retirement.start_retirement):
+            status, body = await ask(function, instances, name=name)
+            assert (status, body["code"]) == (409, "NothingToRetire")
+
+
 async def test_a_run_that_is_under_way_is_not_started_again_by_the_timer(
     office: SimulatedOffice, instances: Instances
 ) -> None:
