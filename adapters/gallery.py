@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.connect import connection
 from adapters.errors import StepFailed, is_missing, translated
 from adapters.resource_ids import parse
-from adapters.wire import Json, at, flag, items, moment, number, text
+from adapters.wire import Json, at, flag, items, moment, number, tags, text
 from rollout.model import ImageVersion, RegionReplica, normalise_region
 
 
@@ -55,6 +55,7 @@ def image_version(body: Json) -> ImageVersion:
         exclude_from_latest=flag(publishing, "excludeFromLatest"),
         published_at=moment(publishing, "publishedDate"),
         regions=_regions(body),
+        tags=tags(body),
     )
 
 

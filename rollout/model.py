@@ -144,7 +144,7 @@ class SessionHost(Struct, frozen=True, omit_defaults=True):
 
 
 class ImageVersion(Struct, frozen=True, omit_defaults=True):
-    """A gallery image version and its replicas by (normalised) region."""
+    """A gallery image version and its replicas by (normalised) region. Its verdict is among the tags: verdicts.py."""
 
     id: str
     location: str = ""
@@ -152,6 +152,7 @@ class ImageVersion(Struct, frozen=True, omit_defaults=True):
     exclude_from_latest: bool = False
     published_at: datetime | None = None
     regions: dict[str, RegionReplica] = {}
+    tags: dict[str, str] = {}
 
     @property
     def has_arrived_somewhere(self) -> bool:
