@@ -6,6 +6,8 @@ from activities import (
     decide_turn,
     install_agent,
     join_host,
+    judge_hosts,
+    mark_version,
     notify_sessions,
     provision_host,
     quarantine_host,
@@ -19,7 +21,7 @@ from activities import (
 )
 from entities import host_pool
 from orchestrators import roll_host_pool, roll_out_image
-from triggers import image_published, rollouts, schedules
+from triggers import approvals, image_published, rollouts, schedules
 
 app = df.DFApp()
 
@@ -27,12 +29,15 @@ for part in (
     image_published,
     schedules,
     rollouts,
+    approvals,
     roll_out_image,
     roll_host_pool,
     host_pool,
     decide_turn,
     read_image_version,
     read_pool_regions,
+    judge_hosts,
+    mark_version,
     provision_host,
     join_host,
     install_agent,

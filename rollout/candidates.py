@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rollout.model import ImageVersion, short_version, version_number
 from rollout.policy import ImagePolicy
+from rollout.verdicts import finding_of, is_bad
 
 
 def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImagePolicy) -> str:
@@ -16,7 +17,10 @@ def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImageP
     """
     if not is_usable(version):
         return f"its provisioning state is {version.provisioning}"
-    if version.exclude_from_latest and not image.include_excluded:
+    if is_bad(version.tags):
+        found = finding_of(version.tags)
+        return f"it is {found.verdict}" + (f": {found.reason}" if found.reason else "")
+    if _is_held_back(version, image):
         return "it is excluded from latest"
     newest = newest_version(others, image)
     if newest is not None and _number(newest) > _number(version):
@@ -49,9 +53,15 @@ def newest_version(versions: Iterable[ImageVersion], image: ImagePolicy) -> Imag
         for version in versions
         if version_number(version.id) is not None
         and is_usable(version)
-        and (image.include_excluded or not version.exclude_from_latest)
+        and not is_bad(version.tags)
+        and not _is_held_back(version, image)
     ]
     return max(usable, key=_number, default=None)
+
+
+def _is_held_back(version: ImageVersion, image: ImagePolicy) -> bool:
+    """Excluded from latest by its publisher; where `latest` is earned every version is, until it has earned it."""
+    return version.exclude_from_latest and not image.include_excluded and image.latest != "earned"
 
 
 def _number(version: ImageVersion) -> tuple[int, int, int]:

@@ -10,6 +10,9 @@ import re
 
 from rollout.model import definition_of, short_version
 
+APPROVAL_EVENT = "approval"
+"""The external event by which people's answers reach a rollout. The SDK compares its name with case."""
+
 LONGEST = 100
 LONGEST_POOL_NAME = 40
 _LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1

@@ -16,12 +16,18 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
-from rollout.policy import Amount, CanaryPolicy, DrainPolicy, HealthPolicy, Percent
+from rollout.policy import Amount, CanaryPolicy, DrainPolicy, GatesPolicy, HealthPolicy, Percent, RingStart
 from rollout.policy_shapes import SHAPES
 from rollout.policy_tree import Entry, Problem, child_path, meant, shorten
 from rollout.windows import MAX_DURATION
 
-_MAY_BE_ZERO = {(CanaryPolicy, "bake"), (DrainPolicy, "disconnected_grace"), (HealthPolicy, "settle")}
+_MAY_BE_ZERO = {
+    (CanaryPolicy, "bake"),
+    (DrainPolicy, "disconnected_grace"),
+    (HealthPolicy, "settle"),
+    (RingStart, "after"),
+    (GatesPolicy, "soak"),
+}
 _OTHER_DURATION = re.compile(
     r"(?P<count>\d+) ?(?P<unit>s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)", re.IGNORECASE
 )

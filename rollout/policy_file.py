@@ -13,6 +13,7 @@ import msgspec
 
 from rollout.policy import ImagePolicy, Policy, PoolPolicy
 from rollout.policy_check import Check, unknown_key
+from rollout.policy_rings import check_rings
 from rollout.policy_rules import conflicts_of
 from rollout.policy_tree import Entry, PolicyError, Problem, meant, read_tree, shorten
 from rollout.presets import preset_values
@@ -38,6 +39,7 @@ def read_policy(text: str) -> Policy:
     images, pools = _sections(tree, check)
     _check_pools(pools, check)
     _check_between(images, pools, check)
+    check_rings(images, pools, check)
     if check.problems:
         raise PolicyError(check.problems)
     return msgspec.convert(

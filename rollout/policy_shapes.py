@@ -11,7 +11,15 @@ from msgspec import Struct
 
 from rollout.model import definition_of, version_number
 from rollout.naming import MAX_NAME_LENGTH, MAX_PREFIX_LENGTH, MIN_DIGITS
-from rollout.policy import ActiveDirectoryJoin, ImagePolicy, NoticeText, PoolPolicy, SessionHostTemplate, Window
+from rollout.policy import (
+    ActiveDirectoryJoin,
+    ImagePolicy,
+    NoticeText,
+    PoolPolicy,
+    RingPolicy,
+    SessionHostTemplate,
+    Window,
+)
 from rollout.policy_tree import meant, shorten
 from rollout.recurrence import UnreadableRecurrence, read_recurrence
 from rollout.windows import UnreadableWindow, read_start, read_zone
@@ -144,6 +152,9 @@ def _os_disk(text: str) -> Iterator[str]:
         yield "UltraSSD_LRS cannot be used for OS disks: use Premium_LRS or StandardSSD_LRS"
 
 
+_SHORT_NAME = _pattern(
+    r"[a-z0-9][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits or hyphens, not beginning with a hyphen"
+)
 _NAME = _pattern(r"\S(.{0,78}\S)?", "a name of 1 to 80 characters")
 _PREFIX = _pattern(
     rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_PREFIX_LENGTH - 1}}}",
@@ -154,9 +165,8 @@ _PREFIX = _pattern(
 SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (ImagePolicy, "name"): _NAME,
     (ImagePolicy, "definition_id"): _definition_id,
-    (PoolPolicy, "name"): _pattern(
-        r"[a-z0-9][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits or hyphens, not beginning with a hyphen"
-    ),
+    (PoolPolicy, "name"): _SHORT_NAME,
+    (RingPolicy, "name"): _SHORT_NAME,
     (PoolPolicy, "host_pool_id"): _resource_id(
         "a host pool", "/providers/Microsoft.DesktopVirtualization/hostPools/{}"
     ),

@@ -25,13 +25,15 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
     "timerTrigger": {"sweep"},
-    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout"},
+    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring"},
     "orchestrationTrigger": {"roll_out_image", "roll_host_pool"},
     "entityTrigger": {"host_pool"},
     "activityTrigger": {
         "decide_turn",
         "read_image_version",
         "read_pool_regions",
+        "judge_hosts",
+        "mark_version",
         "provision_host",
         "join_host",
         "install_agent",
@@ -97,7 +99,13 @@ def test_routes_and_schedule_are_as_documented() -> None:
     }
     (timer,) = APP.of_kind("timerTrigger")
 
-    assert routes == {("POST", "rollouts"), ("GET", "rollouts"), ("GET", "rollouts/{id}")}
+    assert routes == {
+        ("POST", "rollouts"),
+        ("GET", "rollouts"),
+        ("GET", "rollouts/{id}"),
+        ("POST", "rollouts/{id}/approve"),
+        ("POST", "rollouts/{id}/reject"),
+    }
     assert timer.trigger["schedule"] == "%GOLDROLL_SWEEP_SCHEDULE%"
 
 
