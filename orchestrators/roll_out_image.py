@@ -80,7 +80,7 @@ class ImageOrchestration:
         self._version = short_version(rollout.version_id)
         self._progress: RolloutProgress = begin(rollout, context.instance_id, now_of(context))
         self._running: dict[str, tuple[RingStep, Any]] = {}
-        self._answer = context.wait_for_external_event(APPROVAL_EVENT)
+        self._answer = context.wait_for_external_event(APPROVAL_EVENT, object)
         self._call: dict[type[RingStep], Callable[[Any], Any]] = {
             ReadRegions: lambda step: self._activity("read_pool_regions", step.pool_id),
             ReadVersion: lambda _: self._activity("read_image_version", rollout.version_id),
@@ -129,7 +129,7 @@ class ImageOrchestration:
             return
         given = read_approval(self._answer.result)
         # At once: until there is somebody who waits for it, an event would be an early one.
-        self._answer = self._context.wait_for_external_event(APPROVAL_EVENT)
+        self._answer = self._context.wait_for_external_event(APPROVAL_EVENT, object)
         if given is None:
             self._tell("", "an answer that cannot be read is left aside")
             return

@@ -34,7 +34,7 @@ def _check_rings_of(image: Entry, rings: tuple[Entry, ...], pools: tuple[Entry, 
         name = _text(ring, "name")
         if name and named.setdefault(name, ring) is not ring:
             check.report_at(child_path(ring.path, "name"), ring.line, f"{shorten(name)} is the name of two rings")
-        _check_members_are_listed(ring, check)
+        _check_lists(ring, check)
         for member in _members(ring):
             pool = str(member.data)
             if pool not in images_of:
@@ -53,10 +53,13 @@ def _check_rings_of(image: Entry, rings: tuple[Entry, ...], pools: tuple[Entry, 
             )
 
 
-def _check_members_are_listed(ring: Entry, check: Check) -> None:
+def _check_lists(ring: Entry, check: Check) -> None:
     members = ring.find("host_pools")
     if members is not None and members.data == ():
         check.report(members, "a ring has at least one host pool")
+    roles = ring.find("gates.approval.roles")
+    if roles is not None and roles.data == ():
+        check.report(roles, "nobody could ever answer: list at least one role")
     windows = ring.find("start.windows")
     if windows is not None and isinstance(windows.data, tuple) and len(windows.data) > MAX_START_WINDOWS:
         check.report(windows, f"has {len(windows.data)} elements; at most {MAX_START_WINDOWS} are read")

@@ -17,6 +17,7 @@ class Instances:
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self.started: list[tuple[str, str, Any]] = []
+        self.raised: list[tuple[str, str, Any]] = []
         self.racing = False
         self.broken = False
 
@@ -37,6 +38,9 @@ class Instances:
 
     async def get_status_all(self) -> Any:
         return [DurableOrchestrationStatus.from_json(status) for status in self.known.values()]
+
+    async def raise_event(self, instance_id: str, name: str, given: Any) -> None:
+        self.raised.append((instance_id, name, given))
 
     async def start_new(self, name: str, instance_id: str, given: Any) -> str:
         if self.broken:
