@@ -10,6 +10,7 @@ from typing import Any
 from demo.story import Line
 from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, short_version
 from simulator.builders import Office
+from simulator.images import ImageVersion
 from simulator.journal import Entry
 
 
@@ -49,7 +50,8 @@ class RolloutEnd:
 class Result:
     """Everything that is known when a run is over.
 
-    `problems` say what is not as the scenario demands, `violations` which invariants broke: a good run has neither.
+    `last_version` is the version published last as the gallery holds it, None when it was deleted. `problems` say what
+    is not as the scenario demands, `violations` which invariants broke: a good run has neither.
     """
 
     scenario: str
@@ -65,6 +67,7 @@ class Result:
     journal: tuple[Entry, ...]
     problems: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
+    last_version: ImageVersion | None = None
     host: Mapping[str, float] = field(default_factory=dict)
 
     @property

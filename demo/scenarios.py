@@ -16,6 +16,7 @@ from demo.outcomes import (
     story_tells,
 )
 from demo.policies import REGION, policy_text
+from demo.ring_scenarios import RING_SCENARIOS
 from demo.scenario import Outcome, Scenario, Stage
 from simulator.faults import Chance, Site
 from simulator.galleries import Flaws
@@ -335,6 +336,7 @@ SCENARIOS: dict[str, Scenario] = {
         FLAKY_AZURE,
         NO_ROOM,
         NEWER_VERSION,
+        *RING_SCENARIOS,
     )
 }
 """Every scenario by its name, the default first."""

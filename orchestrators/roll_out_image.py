@@ -21,7 +21,7 @@ from orchestrators.moment import now_of
 from rollout.assignments import ImageRollout, PoolRollout
 from rollout.gates import HealthLook, read_approval
 from rollout.instance_ids import APPROVAL_EVENT, pool_instance
-from rollout.latest import recorded
+from rollout.latest import recorded, told_of
 from rollout.model import ImageVersion, Phase, short_version
 from rollout.overall import overall_phase, summary
 from rollout.ring_state import (
@@ -148,6 +148,7 @@ class ImageOrchestration:
                 progress, look=self._look(answer, now) if error is None else VersionLook(now, error=error.message)
             )
         if isinstance(step, MarkVersion):
+            self._tell("", told_of(step, progress.mark, error))
             return msgspec.structs.replace(progress, mark=recorded(progress.mark, step.kind, error, now))
         look = (
             HealthLook(now, unreadable=error.message)
@@ -188,7 +189,7 @@ class ImageOrchestration:
     # ----------------------------------------------------------------------------------------------------- the status
 
     def _tell(self, pool: str, sentence: str) -> None:
-        if not self._context.is_replaying:
+        if sentence and not self._context.is_replaying:
             _story.info("%s: %s", pool or f"{self._rollout.image.name} {self._version}", sentence)
 
     def _show(self, decision: RingsDecision) -> None:

@@ -40,7 +40,10 @@ class RingPhase(StrEnum):
 
 
 class Approval(Struct, frozen=True, omit_defaults=True):
-    """A person's answer about a ring, as it is sent to the rollout. `roles` are those of the person, `at` when."""
+    """A person's answer about a ring, as it is sent to the rollout. `roles` are those of the person.
+
+    `at` is when the rollout has taken it in.
+    """
 
     ring: str
     decision: Literal["approve", "reject"]
@@ -191,7 +194,7 @@ def refusal_of(
 ) -> Refusal | None:
     """Why an answer does not count, None when it does. `rings` tells where every ring of the rollout stands.
 
-    An answer is judged by when the rollout takes it in, whatever time it bears.
+    An answer is judged by when the rollout takes it in (`now`), whatever time it bears.
     """
     if given.ring not in rings:
         known = ", ".join(rings) or "none"
@@ -241,4 +244,4 @@ def _because(answer: Approval) -> str:
 
 
 def _time(moment: datetime) -> str:
-    return f"{moment:%a %d %b %H:%M} UTC"
+    return f"{moment:%a} {moment.day} {moment:%b %H:%M} UTC"

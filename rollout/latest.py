@@ -82,5 +82,19 @@ def recorded(
     return structs.replace(state, attempts=state.attempts + 1, retry_at=now + pause, error=why)
 
 
+def told_of(mark: MarkVersion, before: MarkState, error: StepError | None) -> str:
+    """The sentence to tell of a mark that was, or was not, written; "" where the same has been told before."""
+    if error is None:
+        return _TOLD[mark.kind] + (f", marked {mark.finding.verdict}" if mark.finding is not None else "")
+    return "" if before.error else f"the image version cannot be marked yet: {error.code}: {error.message}"
+
+
+_TOLD = {
+    "hold_back": "the version is excluded from latest until it has earned it",
+    "promote": "the version is the latest from now on",
+    "refuse": "the version is excluded from latest",
+}
+
+
 def _finding(verdict: Verdict, reason: str, by: str, now: datetime) -> Finding:
     return Finding(verdict, reason[:LONGEST_VALUE], now, by)

@@ -125,7 +125,7 @@ def record_answer(
     if refusal is not None:
         return progress, f"an answer of {given.by} does not count: {refusal.why}"
     state = progress.rings[given.ring]
-    gate = structs.replace(state.gate or GateState(now), answer=given)
+    gate = structs.replace(state.gate or GateState(now), answer=structs.replace(given, at=now))
     verb = "approves" if given.decision == "approve" else "rejects"
     because = f": {given.reason}" if given.reason else ""
     sentence = f"{given.by} {verb} ring {given.ring}{because}"

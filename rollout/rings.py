@@ -142,7 +142,7 @@ class _Turn:
             self._fail(ring, "NeverOpens", "none of its windows ever opens", None)
             return
         self._wakes.append(opens)
-        message = f"ring {ring.name} starts on {opens:%A %d %B} at {opens:%H:%M} UTC at the earliest"
+        message = f"ring {ring.name} starts on {opens:%A} {opens.day} {opens:%B} at {opens:%H:%M} UTC at the earliest"
         self._say(Phase.WAITING_WINDOW, message)
         self._tell_once(message, message)
 
@@ -165,8 +165,6 @@ class _Turn:
             self._fail(ring, *failure)
             return
         self._set_ring(ring, phase=RingPhase.PROVING, gate=GateState(self._now))
-        if ring.name:
-            self._tell(f"ring {ring.name} is done")
 
     def _start_pools(self, ring: RingPolicy) -> None:
         if not ring.name and self._open_pools(ring):

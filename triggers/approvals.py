@@ -76,9 +76,9 @@ async def _answer(
         return problem(404, "NoSuchRollout", f"there is no rollout {instance_id[:200]!r}")
     if has_ended(status):
         return problem(409, "HasEnded", f"rollout {instance_id} has ended")
-    told, now = _told(status.custom_status), datetime.now(UTC)
-    approval = _approval(given, told, caller, decision, now)
-    refusal = refusal_of(approval, told.asked, told.rings, now) if approval.ring else _nobody_is_asked()
+    told = _told(status.custom_status)
+    approval = _approval(given, told, caller, decision)
+    refusal = _refusal(approval, told)
     if refusal is not None:
         return problem(_STATUS_OF[refusal.code], refusal.code, refusal.why)
     await client.raise_event(instance_id, APPROVAL_EVENT, msgspec.to_builtins(approval))
@@ -86,15 +86,17 @@ async def _answer(
     return answer({"id": instance_id, "ring": approval.ring, "decision": decision, "by": caller.name}, 202)
 
 
-def _approval(
-    given: Answer, told: _Told, caller: Caller, decision: Literal["approve", "reject"], now: datetime
-) -> Approval:
+def _approval(given: Answer, told: _Told, caller: Caller, decision: Literal["approve", "reject"]) -> Approval:
     ring = given.ring or (told.asked.ring if told.asked else "")
-    return Approval(ring, decision, caller.name[:LONGEST_NAME], caller.roles, given.reason, now.replace(microsecond=0))
+    return Approval(ring, decision, caller.name[:LONGEST_NAME], caller.roles, given.reason)
 
 
-def _nobody_is_asked() -> Refusal:
-    return Refusal("NotAsked", "nobody is asked about any ring of this rollout now")
+def _refusal(approval: Approval, told: _Told) -> Refusal | None:
+    if not approval.ring:
+        return Refusal("NotAsked", "nobody is asked about any ring of this rollout now")
+    # Whether it comes too late is for the rollout to say, whose clock counts; then it asks no more.
+    since = told.asked.since if told.asked else datetime.min.replace(tzinfo=UTC)
+    return refusal_of(approval, told.asked, told.rings, since)
 
 
 def _told(custom_status: Any) -> _Told:

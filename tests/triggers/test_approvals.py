@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import azure.functions as func
@@ -15,8 +14,7 @@ from tests.triggers.durable import Instances, as_client, function_of
 from triggers import approvals
 
 ROLLOUT = "image-gal-win11-2.0.0-abcdef"
-NOW = datetime.now(UTC)
-ASKED = {"ring": "validation", "since": (NOW - timedelta(hours=3)).isoformat(), "roles": ["Approver"]}
+ASKED = {"ring": "validation", "since": "2026-11-12T14:00:00Z", "roles": ["Approver"]}
 SHOWN = {"image": "win11", "rings": {"validation": "Proving", "people": "Waiting"}, "asked": ASKED}
 
 
@@ -59,7 +57,7 @@ async def send(
     return response.status_code, json.loads(response.get_body())
 
 
-async def test_an_approval_is_passed_on_to_the_rollout_with_who_when_and_why(asking: Instances) -> None:
+async def test_an_approval_is_passed_on_to_the_rollout_with_who_and_why(asking: Instances) -> None:
     status, body = await send(asking)
 
     assert status == 202
@@ -70,8 +68,6 @@ async def test_an_approval_is_passed_on_to_the_rollout_with_who_when_and_why(ask
     assert approval is not None
     assert (approval.ring, approval.decision, approval.by) == ("validation", "approve", "andrea@contoso.com")
     assert (approval.roles, approval.reason) == (("Approver",), "it works")
-    assert approval.at is not None
-    assert abs(approval.at - NOW) < timedelta(minutes=5)
 
 
 async def test_a_rejection_is_passed_on_as_one(asking: Instances) -> None:
@@ -123,13 +119,6 @@ async def test_who_started_the_rollout_is_refused_when_somebody_else_must_answer
     instances.add(ROLLOUT, customStatus={**SHOWN, "asked": {**ASKED, "not_by": "ANDREA@contoso.com"}})
     status, body = await send(instances)
     assert (status, body["code"]) == (403, "SamePerson")
-
-
-async def test_an_answer_after_the_deadline_is_refused(instances: Instances) -> None:
-    late = {**ASKED, "until": (NOW - timedelta(minutes=1)).isoformat()}
-    instances.add(ROLLOUT, customStatus={**SHOWN, "asked": late})
-    status, body = await send(instances)
-    assert (status, body["code"]) == (409, "TooLate")
 
 
 @pytest.mark.parametrize("shown", [None, {}, "text", {"rings": {"validation": "Rolling"}}, {"asked": 7}])
