@@ -130,7 +130,8 @@ def test_every_decision_is_in_the_index_under_its_own_title() -> None:
     rows = re.findall(r"^\| \[(\d+)\]\((.+?)\) \| (.+?) \|$", text("docs/decisions/README.md"), re.MULTILINE)
 
     assert {name: f"# {number}. {title}" for number, name, title in rows} == records
-    assert [number for number, _, _ in rows] == [str(number) for number in range(1, len(records) + 1)]
+    numbers = [int(number) for number, _, _ in rows]
+    assert numbers == sorted(set(numbers)) == sorted(int(name[:4]) for name in records)
 
 
 def test_links_between_documents_lead_somewhere() -> None:

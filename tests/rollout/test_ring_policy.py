@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
 
+from demo.scenarios import SCENARIOS
 from rollout.policy import ApprovalGate, GatesPolicy, HealthGate, RingPolicy, RingStart
 from rollout.policy_file import PolicyError, read_policy
-from tests.rollout.test_policy_file import GROUP, WEEKEND, a_pool
+from tests.rollout.test_policy_file import EXAMPLE, GROUP, WEEKEND, a_pool
 
 DEFINITION = f"{GROUP}/providers/Microsoft.Compute/galleries/gal/images"
 
@@ -72,6 +74,24 @@ def test_everything_that_a_ring_can_say() -> None:
         ),
         health=HealthGate(max_unhealthy_percent=10, within=timedelta(hours=3)),
     )
+
+
+def test_the_rings_of_the_example_can_be_used_as_they_stand() -> None:
+    before, rings, after = re.split(r"(?m)(^    #rings:\n(?:    #.*\n)+)", EXAMPLE)
+    used = before + re.sub(r"(?m)^    #", "    ", rings) + after
+    image = read_policy(used).images[0]
+
+    assert [ring.name for ring in image.rings] == ["validation", "production"]
+    approval = image.rings[0].gates.approval
+    assert approval is not None
+    assert approval.on_timeout == "reject"
+    assert image.rings[1].concurrency == 5
+    assert image.rings[1].gates.health == HealthGate()
+
+
+def test_every_scenario_and_its_rings_are_policies_that_load() -> None:
+    with_rings = [name for name, scenario in SCENARIOS.items() if read_policy(scenario.policy).images[0].rings]
+    assert with_rings == ["monthly_cycle", "approval_timeout", "ring_fails", "dst"]
 
 
 def test_without_rings_there_are_none() -> None:
