@@ -102,7 +102,11 @@ MONTHLY_CYCLE = Scenario(
                 "name": "validation",
                 "host_pools": ["test"],
                 "start": {"windows": [weekly("TH", "08:00", "PT10H")]},
-                "gates": {"soak": "PT4H", "approval": {"deadline": "P4D", "on_timeout": "reject"}},
+                "gates": {
+                    "smoke_test": {"script": "exit [int](-not (Get-Command outlook -ErrorAction Ignore))"},
+                    "soak": "PT4H",
+                    "approval": {"deadline": "P4D", "on_timeout": "reject"},
+                },
             },
             {
                 "name": "early",

@@ -32,8 +32,10 @@ from rollout.ring_state import (
     record_health,
     record_pool,
     record_regions,
+    record_smoke_test,
     result_message,
     rings_of,
+    smoke_tests_of,
     was_rejected,
 )
 from rollout.ring_steps import (
@@ -43,12 +45,15 @@ from rollout.ring_steps import (
     ReadVersion,
     RingStep,
     RollPool,
+    SmokeTest,
     VersionLook,
     error_of,
     first_line,
 )
 from rollout.rings import RingsDecision, decide_rings
+from rollout.smoke_test import SmokeRun
 from rollout.status import ImageResult, ImageStatus, PoolStatus
+from rollout.steps import StepError
 
 bp = df.Blueprint()
 
@@ -86,6 +91,7 @@ class ImageOrchestration:
             ReadVersion: lambda _: self._activity("read_image_version", rollout.version_id),
             RollPool: self._roll_pool,
             JudgeHosts: lambda step: self._activity("judge_hosts", self._hosts_in_question(step)),
+            SmokeTest: lambda step: self._activity("run_smoke_test", self._smoke_test(step)),
             MarkVersion: lambda step: self._activity(
                 "mark_version", {"version": rollout.version_id, "mark": _json(step)}
             ),
@@ -150,13 +156,21 @@ class ImageOrchestration:
         if isinstance(step, MarkVersion):
             self._tell("", told_of(step, progress.mark, error))
             return msgspec.structs.replace(progress, mark=recorded(progress.mark, step.kind, error, now))
-        look = (
-            HealthLook(now, unreadable=error.message)
-            if error
-            else HealthLook(now, answer["running"], answer["unhealthy"])
-        )
         ring = next(ring for ring in rings_of(self._rollout) if step.policy.name in ring.host_pools)
+        if isinstance(step, SmokeTest):
+            run = self._smoke_run(step, answer, error, now)
+            return record_smoke_test(progress, ring, step.policy.name, run)
+        look = HealthLook(now, unreadable=error.message) if error else _health(answer, now)
         return record_health(progress, ring, step.policy.name, look)
+
+    def _smoke_run(self, step: SmokeTest, answer: Any, error: StepError | None, now: datetime) -> SmokeRun:
+        if error is None:
+            run = msgspec.convert(answer["run"], SmokeRun)
+            if run.state in ("passed", "failed"):
+                self._tell(step.policy.name, f"the smoke test {run.state} on {run.host}: {run.message}")
+            return run
+        before = step.run or SmokeRun(now)
+        return msgspec.structs.replace(before, at=now, message=error.message)
 
     def _look(self, answer: Any, now: datetime) -> VersionLook:
         version = answer["version"]
@@ -177,6 +191,10 @@ class ImageOrchestration:
     def _hosts_in_question(self, step: JudgeHosts) -> Any:
         now = now_of(self._context).isoformat()
         return {"version": self._rollout.version_id, "policy": _json(step.policy), "now": now}
+
+    def _smoke_test(self, step: SmokeTest) -> Any:
+        known = {"version": self._rollout.version_id, "now": now_of(self._context).isoformat()}
+        return _json(step) | known
 
     def _roll_pool(self, step: RollPool) -> Any:
         return self._context.call_sub_orchestrator(
@@ -216,10 +234,15 @@ class ImageOrchestration:
             message=result_message(progress, summary(phases.values())),
             pools=tuple(progress.ended[pool.name] for pool in self._rollout.pools),
             rings={name: ring.phase for name, ring in progress.rings.items() if name},
+            smoke_tests=smoke_tests_of(progress),
         )
         status = ImageStatus(result.image, result.version, result.phase, result.message, phases, result.rings)
         self._context.set_custom_status(_json(status))
         return _json(result)
+
+
+def _health(answer: Any, now: datetime) -> HealthLook:
+    return HealthLook(now, answer["running"], answer["unhealthy"])
 
 
 def _json(value: Any) -> Any:

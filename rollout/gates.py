@@ -1,7 +1,7 @@
-"""Gates: what must hold, besides its host pools' success, before a ring has passed. Soak, a person's approval, health.
+"""Gates: what must hold, besides its host pools' success, before a ring has passed.
 
-A gate opens when the ring's host pools are done. Soak and approval run side by side; health is judged when both hold,
-because it may change as long as anybody waits. Times are aware UTC.
+They open when the ring's host pools are done. Smoke test, soak and a person's approval run side by side; health is
+judged when all of them hold, because it may change as long as anybody waits. Times are aware UTC.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from rollout.model import count_of
 from rollout.policy import ApprovalGate, HealthGate, RingPolicy
+from rollout.smoke_test import SmokeRun, judge_smoke_tests
 
 LOOK_AGAIN = timedelta(minutes=15)
 """How often a ring's hosts are looked at until they are healthy: eight times in two hours, by default."""
@@ -82,12 +83,13 @@ class HealthLook(Struct, frozen=True, omit_defaults=True):
 class GateState(Struct, frozen=True, omit_defaults=True):
     """What is known of a ring's gates since they opened.
 
-    `first_look` is when its hosts were first looked at, `looked` the host pools that have answered since the last look
-    was complete.
+    `smoke` holds each pool's smoke test. `first_look` is when its hosts were first looked at, `looked` the host pools
+    that have answered since the last look was complete.
     """
 
     opened_at: datetime
     answer: Approval | None = None
+    smoke: dict[str, SmokeRun] = {}
     look: HealthLook | None = None
     first_look: datetime | None = None
     looked: dict[str, HealthLook] = {}
@@ -96,7 +98,7 @@ class GateState(Struct, frozen=True, omit_defaults=True):
 class GateVerdict(Struct, frozen=True):
     """Whether the gates hold: a CamelCase code, one sentence, and when that may change without anybody's doing.
 
-    `look`: the ring's hosts must be looked at now.
+    `look`: the ring's hosts must be looked at now. `smoke`: pools whose smoke test is to be begun, or asked about, now.
     """
 
     state: Literal["open", "passed", "failed"]
@@ -104,14 +106,22 @@ class GateVerdict(Struct, frozen=True):
     message: str
     wake_at: datetime | None = None
     look: bool = False
+    smoke: tuple[str, ...] = ()
 
 
-def judge_gates(ring: RingPolicy, state: GateState, now: datetime) -> GateVerdict:
-    """Judge the gates of a ring whose host pools are done."""
+def judge_gates(ring: RingPolicy, pools: tuple[str, ...], state: GateState, now: datetime) -> GateVerdict:
+    """Judge the gates of a ring whose host pools are done; `pools` are those that have got the version."""
     answer, approval = state.answer, ring.gates.approval
     if answer is not None and answer.decision == "reject":
         return GateVerdict("failed", "Rejected", f"rejected by {answer.by}{_because(answer)}")
     waits: list[GateVerdict] = []
+    smoke_test = ring.gates.smoke_test
+    if smoke_test is not None:
+        tested = judge_smoke_tests(smoke_test, pools, state.smoke, state.opened_at, now)
+        if tested.state == "failed":
+            return GateVerdict("failed", tested.reason, tested.message)
+        if tested.state == "open":
+            waits.append(GateVerdict("open", tested.reason, tested.message, tested.wake_at, smoke=tested.ask))
     soaked_at = state.opened_at + ring.gates.soak
     if now < soaked_at:
         waits.append(GateVerdict("open", "Soaking", f"in use until {_time(soaked_at)}", soaked_at))
@@ -123,7 +133,9 @@ def judge_gates(ring: RingPolicy, state: GateState, now: datetime) -> GateVerdic
             waits.append(asking)
     if waits:
         wake_at = min((wait.wake_at for wait in waits if wait.wake_at is not None), default=None)
-        return GateVerdict("open", waits[-1].reason, " and ".join(wait.message for wait in waits), wake_at)
+        asks = tuple(pool for wait in waits for pool in wait.smoke)
+        message = " and ".join(wait.message for wait in waits)
+        return GateVerdict("open", waits[-1].reason, message, wake_at, smoke=asks)
     if ring.gates.health is not None:
         return _judge_health(ring.gates.health, state, now)
     return GateVerdict("passed", "GatesPassed", _passed(ring, state))

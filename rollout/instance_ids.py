@@ -28,7 +28,7 @@ def image_instance(version_id: str, attempt: int = 1) -> str:
     if not definition or version == version_id:
         raise ValueError(f"not the id of a gallery image version: {version_id[:200]!r}")
     parts = definition.split("/")
-    suffix = f"-{version}-{_digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
+    suffix = f"-{version}-{digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
     return _safe(f"image-{parts[-3]}-{parts[-1]}")[: _LONGEST_IMAGE_INSTANCE - len(suffix)] + suffix
 
 
@@ -60,12 +60,13 @@ def is_image_instance(instance_id: str) -> bool:
 def host_pool_key(pool_id: str) -> str:
     """The key of a host pool's lease: its name to recognise it by and a digest of its id, in any case the same."""
     pool_id = pool_id.strip("/").lower()
-    return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{_digest(pool_id, 16)}"
+    return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{digest(pool_id, 16)}"
 
 
 def _safe(text: str) -> str:
     return re.sub(r"[^a-z0-9._()|-]", "-", text.lower())
 
 
-def _digest(text: str, length: int) -> str:
+def digest(text: str, length: int = 8) -> str:
+    """So many hexadecimal digits that stand for a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]

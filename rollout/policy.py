@@ -160,10 +160,22 @@ class HealthGate(_Model, frozen=True):
     within: timedelta = hours(2)
 
 
+class SmokeTestGate(_Model, frozen=True):
+    """A PowerShell script that runs in the guest of one host of each pool; exit code 0 means that it can serve.
+
+    Azure ends it after `timeout`. A pool has `within` to have a host that can run it.
+    """
+
+    script: Annotated[str, Meta(max_length=4000)]
+    timeout: timedelta = minutes(15)
+    within: timedelta = hours(2)
+
+
 class GatesPolicy(_Model, frozen=True):
     """What must hold, besides its host pools' success, before a ring counts as passed. All of it."""
 
     soak: timedelta = timedelta(0)
+    smoke_test: SmokeTestGate | None = None
     approval: ApprovalGate | None = None
     health: HealthGate | None = None
 

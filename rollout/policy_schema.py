@@ -51,8 +51,14 @@ _DESCRIPTIONS = {
     },
     "GatesPolicy": {
         "soak": "The version must have been in use in the ring for so long.",
+        "smoke_test": "A script must have ended well on a host of each pool.",
         "approval": "A person must have said yes.",
         "health": "The ring's hosts on the new version must be healthy, judged when the other gates hold.",
+    },
+    "SmokeTestGate": {
+        "script": "PowerShell; exit code 0 means that the host can serve people.",
+        "timeout": "Azure ends the script after this.",
+        "within": "How long a host pool has to have a healthy host that can run it.",
     },
     "ApprovalGate": {
         "deadline": "How long people have to answer, from when the ring's host pools are done.",

@@ -18,6 +18,7 @@ from rollout.policy import (
     PoolPolicy,
     RingPolicy,
     SessionHostTemplate,
+    SmokeTestGate,
     Window,
 )
 from rollout.policy_tree import meant, shorten
@@ -26,6 +27,9 @@ from rollout.windows import UnreadableWindow, read_start, read_zone
 
 Shape = Callable[[str], Iterator[str]]
 """Yields what is wrong with a text, nothing when it is right."""
+
+LONGEST_SCRIPT = 4000
+"""A rollout carries its policy from its start to its end."""
 
 MAX_ID_LENGTH = 1000
 """Azure's own ids stay well below."""
@@ -147,6 +151,13 @@ def _admin(text: str) -> Iterator[str]:
         yield f"Azure refuses the name {shorten(text)} for an administrator"
 
 
+def _script(text: str) -> Iterator[str]:
+    if not text.strip():
+        yield "must not be empty: without a script nothing is tested"
+    elif len(text) > LONGEST_SCRIPT:
+        yield f"has {len(text)} characters; at most {LONGEST_SCRIPT} are read, so let it fetch what is longer"
+
+
 def _os_disk(text: str) -> Iterator[str]:
     if text.lower() == "ultrassd_lrs":
         yield "UltraSSD_LRS cannot be used for OS disks: use Premium_LRS or StandardSSD_LRS"
@@ -167,6 +178,7 @@ SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (ImagePolicy, "definition_id"): _definition_id,
     (PoolPolicy, "name"): _SHORT_NAME,
     (RingPolicy, "name"): _SHORT_NAME,
+    (SmokeTestGate, "script"): _script,
     (PoolPolicy, "host_pool_id"): _resource_id(
         "a host pool", "/providers/Microsoft.DesktopVirtualization/hostPools/{}"
     ),

@@ -16,6 +16,7 @@ from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import RingPolicy
 from rollout.ring_steps import VersionLook
+from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
 from rollout.steps import StepError
 
@@ -103,6 +104,15 @@ def record_health(progress: RolloutProgress, ring: RingPolicy, pool: str, look: 
     return with_ring(progress, ring.name, structs.replace(state, gate=gate))
 
 
+def record_smoke_test(progress: RolloutProgress, ring: RingPolicy, pool: str, run: SmokeRun) -> RolloutProgress:
+    """What is known now of a pool's smoke test."""
+    state = progress.rings[ring.name]
+    if state.gate is None:
+        return progress
+    gate = structs.replace(state.gate, smoke={**state.gate.smoke, pool: run})
+    return with_ring(progress, ring.name, structs.replace(state, gate=gate))
+
+
 def pools_to_judge(progress: RolloutProgress, ring: RingPolicy) -> list[str]:
     """The pools of a ring that have got the version."""
     got = (Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS)
@@ -180,6 +190,12 @@ def result_message(progress: RolloutProgress, counted: str) -> str:
     failed = [f"ring {name}: {r.why}" for name, r in progress.rings.items() if name and r.phase is RingPhase.FAILED]
     unwritten = [f"the image version could not be marked: {progress.mark.error}"] if progress.mark.has_failed else []
     return "; ".join([counted, *failed, *unwritten])
+
+
+def smoke_tests_of(progress: RolloutProgress) -> dict[str, str]:
+    """Where each pool's smoke test ran, and what came of it."""
+    gates = [ring.gate for ring in progress.rings.values() if ring.gate is not None]
+    return {pool: f"{run.host}: {run.message}" for gate in gates for pool, run in gate.smoke.items() if run.host}
 
 
 def was_rejected(progress: RolloutProgress) -> bool:

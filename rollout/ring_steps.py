@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from rollout.model import ImageVersion
-from rollout.policy import PoolPolicy
+from rollout.policy import PoolPolicy, SmokeTestGate
+from rollout.smoke_test import SmokeRun
 from rollout.steps import StepError
 from rollout.verdicts import Finding
 
@@ -60,6 +61,20 @@ class JudgeHosts(Struct, frozen=True):
         return f"health:{self.policy.name}"
 
 
+class SmokeTest(Struct, frozen=True):
+    """Run the smoke test on a host of a pool, or ask how it goes. `name` tells this run from every other."""
+
+    policy: PoolPolicy
+    gate: SmokeTestGate
+    name: str
+    run: SmokeRun | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from other steps."""
+        return f"smoke:{self.policy.name}"
+
+
 class MarkVersion(Struct, frozen=True):
     """Set or clear excludeFromLatest, and write the verdict on the version if there is one."""
 
@@ -73,7 +88,7 @@ class MarkVersion(Struct, frozen=True):
         return "mark"
 
 
-RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | MarkVersion
+RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion
 
 
 class VersionLook(Struct, frozen=True):

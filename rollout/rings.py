@@ -17,12 +17,13 @@ from msgspec import Struct, structs
 from rollout import latest
 from rollout.assignments import ImageRollout
 from rollout.gates import AskedApproval, GateState, RingPhase, judge_gates
+from rollout.instance_ids import digest
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import PoolPolicy, RingPolicy
 from rollout.replication import ReplicationReport, assess
 from rollout.ring_state import RingState, RolloutProgress, asked, pools_to_judge, rings_of, with_ring
-from rollout.ring_steps import JudgeHosts, ReadRegions, ReadVersion, RingStep, RollPool, VersionLook
+from rollout.ring_steps import JudgeHosts, ReadRegions, ReadVersion, RingStep, RollPool, SmokeTest, VersionLook
 from rollout.status import LONGEST_MESSAGE, PoolStatus
 from rollout.verdicts import Verdict
 from rollout.windows import is_open, next_opening
@@ -186,20 +187,25 @@ class _Turn:
 
     def _prove(self, ring: RingPolicy) -> None:
         gate = self._ring(ring).gate or GateState(self._now)
-        verdict = judge_gates(ring, gate, self._now)
+        pools = pools_to_judge(self._progress, ring)
+        verdict = judge_gates(ring, tuple(pools), gate, self._now)
         if verdict.state == "passed":
             self._set_ring(ring, phase=RingPhase.PASSED, reason=verdict.reason, why=verdict.message)
             if ring.name:
                 self._tell(f"ring {ring.name} has passed: {verdict.message}")
         elif verdict.state == "failed":
-            self._fail(ring, verdict.reason, verdict.message, Verdict.VETOED)
+            self._fail(ring, verdict.reason, verdict.message, _VERDICTS.get(verdict.reason))
         else:
             self._say(Phase.WAITING_GATE, f"ring {ring.name}: {verdict.message}")
             if verdict.look:
-                for name in pools_to_judge(self._progress, ring):
+                for name in pools:
                     if name not in gate.looked:
                         self._ask(JudgeHosts(self._pools[name]))
                 return
+            if (smoke_test := ring.gates.smoke_test) is not None:
+                for name in verdict.smoke:
+                    pool, run = self._pools[name], gate.smoke.get(name)
+                    self._ask(SmokeTest(pool, smoke_test, self._smoke_test_name, run))
             if verdict.wake_at is not None:
                 self._wakes.append(verdict.wake_at)
             self._tell_once(f"{ring.name}{verdict.message}", f"ring {ring.name}: {verdict.message}")
@@ -360,6 +366,11 @@ class _Turn:
 
     # ------------------------------------------------------------------------------------------------------ small parts
 
+    @property
+    def _smoke_test_name(self) -> str:
+        """Of every rollout its own, so that nobody takes an earlier run's result for this one's."""
+        return f"goldroll-smoke-test-{digest(self._progress.rollout_id)}"
+
     def _ask(self, step: RingStep) -> None:
         if step.key not in self._in_flight:
             self._steps.setdefault(step.key, step)
@@ -394,6 +405,14 @@ class _Turn:
 
 
 _READY = ("", "")
+
+_VERDICTS = {
+    "Rejected": Verdict.VETOED,
+    "ApprovalTimedOut": Verdict.VETOED,
+    "SmokeTestFailed": Verdict.FAILED,
+    "Unhealthy": Verdict.FAILED,
+}
+"""What gates that do not hold say about the image. Where nothing could be found out they say nothing."""
 
 
 def _speaks_against(status: PoolStatus) -> bool:

@@ -74,7 +74,11 @@ class ImageStatus(Struct, frozen=True, omit_defaults=True):
 
 
 class ImageResult(Struct, frozen=True, omit_defaults=True):
-    """How a rollout ended, as a whole and for each pool. `rings` maps each ring to its phase, in their order."""
+    """How a rollout ended, as a whole and for each pool.
+
+    `rings` maps each ring to its phase, in their order; `smoke_tests` each pool that had one to where it ran and what
+    came of it.
+    """
 
     image: str
     version: str
@@ -82,3 +86,4 @@ class ImageResult(Struct, frozen=True, omit_defaults=True):
     message: str
     pools: tuple[PoolStatus, ...]
     rings: dict[str, RingPhase] = {}
+    smoke_tests: dict[str, str] = {}

@@ -34,6 +34,7 @@ EXPECTED = {
         "read_pool_regions",
         "judge_hosts",
         "mark_version",
+        "run_smoke_test",
         "provision_host",
         "join_host",
         "install_agent",

@@ -13,7 +13,16 @@ from rollout.assignments import ImageRollout
 from rollout.gates import Approval, HealthLook
 from rollout.latest import recorded
 from rollout.model import ImageVersion, Phase, RegionReplica
-from rollout.policy import ApprovalGate, GatesPolicy, HealthGate, ImagePolicy, RingPolicy, RingStart, Window
+from rollout.policy import (
+    ApprovalGate,
+    GatesPolicy,
+    HealthGate,
+    ImagePolicy,
+    RingPolicy,
+    RingStart,
+    SmokeTestGate,
+    Window,
+)
 from rollout.ring_state import (
     RolloutProgress,
     begin,
@@ -21,10 +30,12 @@ from rollout.ring_state import (
     record_health,
     record_pool,
     record_regions,
+    record_smoke_test,
     rings_of,
 )
-from rollout.ring_steps import JudgeHosts, MarkVersion, ReadRegions, ReadVersion, RollPool, VersionLook
+from rollout.ring_steps import JudgeHosts, MarkVersion, ReadRegions, ReadVersion, RollPool, SmokeTest, VersionLook
 from rollout.rings import RingsDecision, decide_rings
+from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
 from rollout.steps import StepError
 from tests.rollout.builders import POOL_ID, a_policy, version_id
@@ -46,6 +57,7 @@ def a_ring(
     soak: timedelta = timedelta(0),
     approval: ApprovalGate | None = None,
     health: HealthGate | None = None,
+    smoke_test: SmokeTestGate | None = None,
 ) -> RingPolicy:
     """A ring of these pools; by default it starts at once and asks nothing."""
     return RingPolicy(
@@ -53,7 +65,7 @@ def a_ring(
         host_pools=pools,
         concurrency=concurrency,
         start=RingStart(after=after, windows=tuple(windows)),
-        gates=GatesPolicy(soak=soak, approval=approval, health=health),
+        gates=GatesPolicy(soak=soak, approval=approval, health=health, smoke_test=smoke_test),
     )
 
 
@@ -86,7 +98,8 @@ class RingWorld:
 
     `takes` says how long each pool's rollout takes (an hour unless it says otherwise), `ends` how it ends, `copied`
     when a region's copy is complete (at once unless it says otherwise; None for never), `region_of` where a pool is.
-    `answers` are people's, `health` looks at a pool, `marking` says what Azure answers to a mark.
+    `answers` are people's, `health` looks at a pool, `smoke` runs a smoke test, `marking` says what Azure answers to a
+    mark.
     """
 
     rollout: ImageRollout
@@ -97,6 +110,7 @@ class RingWorld:
     region_of: Mapping[str, str] = field(default_factory=dict)
     answers: list[tuple[datetime, Approval]] = field(default_factory=list)
     health: Callable[[str, datetime], HealthLook] = lambda pool, at: HealthLook(at, running=4)
+    smoke: Callable[[SmokeTest, datetime], SmokeRun] = lambda step, at: SmokeRun(at, "passed", "avd-001", "vm")
     marking: Callable[[MarkVersion, datetime], StepError | None] = lambda mark, at: None
 
     def __post_init__(self) -> None:
@@ -107,6 +121,7 @@ class RingWorld:
         self.story: list[tuple[datetime, str]] = []
         self.looks: list[datetime] = []
         self.marks: list[tuple[datetime, MarkVersion]] = []
+        self.smoke_steps: list[tuple[datetime, SmokeTest]] = []
         self.turns = 0
         self._due: dict[str, datetime] = {}
 
@@ -157,6 +172,11 @@ class RingWorld:
                 ring = next(ring for ring in rings_of(self.rollout) if step.policy.name in ring.host_pools)
                 look = self.health(step.policy.name, self.now)
                 self.progress = record_health(self.progress, ring, step.policy.name, look)
+            elif isinstance(step, SmokeTest):
+                self.smoke_steps.append((self.now, step))
+                ring = next(ring for ring in rings_of(self.rollout) if step.policy.name in ring.host_pools)
+                run = self.smoke(step, self.now)
+                self.progress = record_smoke_test(self.progress, ring, step.policy.name, run)
             else:
                 self.marks.append((self.now, step))
                 mark = recorded(self.progress.mark, step.kind, self.marking(step, self.now), self.now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from demo.ring_scenarios import QUIET, version_carries
 from demo.run import Run
 from demo.scenario import MORNING, Outcome, Scenario, Stage
 from rollout.verdicts import Verdict
+from simulator.galleries import Flaws
 from tests.scenarios.test_faults_of_the_host import FAULTS, OncePerKind
 
-OF_RINGS = {"read_image_version", "read_pool_regions", "judge_hosts", "mark_version"}
+OF_RINGS = {"read_image_version", "read_pool_regions", "judge_hosts", "mark_version", "run_smoke_test"}
+
+GATES = {"approval": {}, "health": {}, "smoke_test": {"script": "exit 0"}}
 
 
 def _set_two_rings(stage: Stage) -> None:
@@ -35,7 +39,7 @@ TWO_RINGS = Scenario(
         image="test",
         latest="earned",
         rings=[
-            {"name": "validation", "host_pools": ["test"], "gates": {"approval": {}, "health": {}}},
+            {"name": "validation", "host_pools": ["test"], "gates": GATES},
             {"name": "people", "host_pools": ["office"], "gates": {"health": {}}},
         ],
         **QUIET,
@@ -60,3 +64,21 @@ async def test_a_rollout_with_rings_survives_every_fault_around_its_activities(f
     assert result.violations == ()
     assert faults.struck >= OF_RINGS
     assert sum("approves ring validation" in line.sentence for line in result.story) == 1
+
+
+async def test_an_image_that_starts_and_cannot_serve_is_stopped_by_the_smoke_test() -> None:
+    def publish_a_bad_one(stage: Stage) -> None:
+        test = stage.office("test", hosts=2, people=0)
+        stage.office("office", hosts=2, people=0, image_of=test)
+        takes = {test.region: timedelta(0)}
+        stage.publish("08:10", test, "2.0.0", takes=takes, flaws=Flaws(smoke_test_fails=True))
+
+    outcome = Outcome(
+        "Halted",
+        {"test": "Succeeded", "office": "Blocked"},
+        checks=(hosts_are_current(2), version_carries(Verdict.FAILED, excluded=True)),
+    )
+    result = await Run(replace(TWO_RINGS, set_the_stage=publish_a_bad_one, outcome=outcome)).play()
+
+    assert result.problems == ()
+    assert result.message.endswith("exit code 1: The smoke test failed.")
