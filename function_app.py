@@ -3,6 +3,7 @@
 import azure.durable_functions as df
 
 from activities import (
+    add_target_regions,
     decide_turn,
     install_agent,
     join_host,
@@ -16,30 +17,36 @@ from activities import (
     release_host,
     remove_host,
     run_smoke_test,
+    set_replicas,
     sign_out_sessions,
     start_draining,
     stop_draining,
 )
-from entities import host_pool
+from entities import host_pool, image_schedule
 from orchestrators import roll_host_pool, roll_out_image
-from triggers import approvals, image_published, rollouts, schedules
+from triggers import approvals, image_published, images, rollouts, scheduled_rollouts, schedules
 
 app = df.DFApp()
 
 for part in (
     image_published,
     schedules,
+    scheduled_rollouts,
     rollouts,
     approvals,
+    images,
     roll_out_image,
     roll_host_pool,
     host_pool,
+    image_schedule,
     decide_turn,
     read_image_version,
     read_pool_regions,
     judge_hosts,
     run_smoke_test,
     mark_version,
+    set_replicas,
+    add_target_regions,
     provision_host,
     join_host,
     install_agent,

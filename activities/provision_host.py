@@ -7,8 +7,11 @@ import azure.durable_functions as df
 from activities.answers import Payload, carry_out
 from activities.host_tags import held
 from adapters import virtual_machines
+from adapters.platform_images import plan_of
 from adapters.pool_reader import target_group
+from adapters.resource_ids import parse
 from adapters.vm_bodies import POOL_TAG, vm_body
+from rollout.model import is_marketplace
 from rollout.orders import Order
 from rollout.steps import ProvisionHost
 
@@ -26,6 +29,9 @@ def provision_host(order: Payload) -> Payload:
 
 
 def _provision(step: ProvisionHost, order: Order) -> None:
-    tags = held({POOL_TAG: order.pool_id}, order)
-    body = vm_body(step.host, step.image_version_id, step.shape, step.zone, order.new_host, tags)
-    virtual_machines.create(target_group(order.new_host, order.pool_id), step.host, body)
+    tags, group = held({POOL_TAG: order.pool_id}, order), target_group(order.new_host, order.pool_id)
+    plan = None
+    if is_marketplace(step.image_version_id):
+        plan = plan_of(parse(group).subscription, step.shape.location, step.image_version_id)
+    body = vm_body(step.host, step.image_version_id, step.shape, step.zone, order.new_host, tags, plan)
+    virtual_machines.create(group, step.host, body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import azure.durable_functions as df
 
 from activities.answers import Payload, answering, as_json
-from adapters.gallery import read_version
+from adapters.image_sources import read_version
 
 bp = df.Blueprint()
 

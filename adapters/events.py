@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from adapters.wire import at, text
-from rollout.model import version_number
+from rollout.model import is_marketplace, version_number
 
 LONGEST_EVENT = 1024 * 1024
 """Characters. Event Grid delivers no larger event."""
@@ -66,6 +66,6 @@ def _about(event: Any) -> ImagePublished | Ignored | Malformed:
     operation = at(event, "data", "operationName")
     if isinstance(operation, str) and operation.lower() != _WRITE:
         return Ignored(f"operation {operation[:100]} publishes no image version")
-    if version_number(subject) is None:
+    if version_number(subject) is None or is_marketplace(subject):
         return Ignored(f"{subject[:300]} is not a gallery image version")
     return ImagePublished(version_id=subject, event_id=text(event, "id")[:100])

@@ -6,6 +6,7 @@ agent reports from the VM, sessions only when some host counts one, and a new VM
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from msgspec import structs
 
 from adapters import resource_ids, session_hosts, virtual_machines
 from adapters.connect import connection
-from adapters.gallery import read_version
+from adapters.image_sources import read_version
 from adapters.scaling_plans import read_scaling
 from adapters.vm_bodies import POOL_TAG
 from adapters.wire import Json, at, flag, number, tags, text, texts
@@ -122,21 +123,22 @@ def _kept(id: str, now: datetime) -> object:
     return found if read_at <= now < read_at + READ_KEPT else None
 
 
-def read_regions(pool_id: str) -> tuple[str, ...]:
-    """The regions of the pool's VMs, where its new ones will be too; the pool's own region when it has no VM.
+def count_by_region(pool_id: str) -> dict[str, int]:
+    """How many VMs the pool has in each region, where its new ones will be too; its own region when it has no VM.
 
     Raises StepFailed.
     """
     registered = session_hosts.list_hosts(pool_id)
     groups = _groups("", registered)
     used = {text(host, "properties", "resourceId").lower() for host in registered}
-    found = {
+    found = Counter(
         normalise_region(text(vm, "location"))
         for group in groups
         for vm in virtual_machines.list_in_group(group)
         if text(vm, "id").lower() in used
-    }
-    return tuple(sorted(found - {""})) or (normalise_region(session_hosts.read_pool(pool_id).location),)
+    )
+    found.pop("", None)
+    return dict(sorted(found.items())) or {normalise_region(session_hosts.read_pool(pool_id).location): 0}
 
 
 def target_group(template: SessionHostTemplate, pool_id: str) -> str:
@@ -152,7 +154,7 @@ def vm_half(vm: Json, power: str) -> SessionHost:
     return SessionHost(
         name=text(vm, "name").lower(),
         vm_id=text(vm, "id"),
-        image_version_id=text(vm, "properties", "storageProfile", "imageReference", "id"),
+        image_version_id=image_of(vm),
         zone=next(iter(texts(vm, "zones")), ""),
         shape=host_shape(vm),
         tags=tags(vm),
@@ -174,6 +176,16 @@ def registered_host(host: SessionHost, pool_id: str, body: Json, sessions: tuple
         session_count=number(body, "properties", "sessions"),
         assigned_user=text(body, "properties", "assignedUser"),
     )
+
+
+def image_of(vm: Json) -> str:
+    """The id of the image version that the VM was made from: a gallery's, or publisher:offer:sku:version."""
+    image = at(vm, "properties", "storageProfile", "imageReference")
+    if found := text(image, "id"):
+        return found
+    version = text(image, "exactVersion") or text(image, "version")
+    parts = [text(image, key) for key in ("publisher", "offer", "sku")]
+    return ":".join([*parts, version]) if all(parts) else ""
 
 
 def host_shape(vm: Json) -> HostShape:

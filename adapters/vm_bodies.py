@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.wire import Json
-from rollout.model import HostShape
+from rollout.model import HostShape, is_marketplace
 from rollout.policy import ActiveDirectoryJoin, EntraJoin, SessionHostTemplate
 
 NETWORK_API_VERSION = "2022-11-01"
@@ -21,9 +22,18 @@ _CONFIDENTIAL, _TRUSTED = "ConfidentialVM", "TrustedLaunch"
 
 
 def vm_body(
-    name: str, image_version_id: str, shape: HostShape, zone: str, template: SessionHostTemplate, tags: dict[str, str]
+    name: str,
+    image_version_id: str,
+    shape: HostShape,
+    zone: str,
+    template: SessionHostTemplate,
+    tags: dict[str, str],
+    plan: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The VM of a new session host, without its administrator's password.
+
+    `image_version_id` is a gallery version's id, or publisher:offer:sku:version of a marketplace image, for which
+    `plan` is what has to be bought with it.
 
     `shape` is that of the host it replaces; the template wins where it says something. NIC and OS disk are made with
     the VM and deleted with it. `tags` are put on top of the inherited and the template's ones.
@@ -33,7 +43,7 @@ def vm_body(
         "tags": {**shape.tags, **template.tags, **tags},
         "properties": {
             "hardwareProfile": {"vmSize": template.vm_size or shape.vm_size},
-            "storageProfile": {"imageReference": {"id": image_version_id}, "osDisk": _os_disk(name, shape, template)},
+            "storageProfile": {"imageReference": _image(image_version_id), "osDisk": _os_disk(name, shape, template)},
             "networkProfile": _network(name, template),
             "osProfile": {
                 "computerName": name,
@@ -50,6 +60,8 @@ def vm_body(
     }
     if zone:
         body["zones"] = [zone]
+    if plan:
+        body["plan"] = dict(plan)
     if identity := _identity(shape, template):
         body["identity"] = identity
     if security := _security(shape, template):
@@ -131,6 +143,12 @@ def password() -> str:
     classes = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.+!")
     rest = "".join(secrets.choice("".join(classes)) for _ in range(36))
     return "".join(secrets.choice(letters) for letters in classes) + rest
+
+
+def _image(version_id: str) -> dict[str, str]:
+    if not is_marketplace(version_id):
+        return {"id": version_id}
+    return dict(zip(("publisher", "offer", "sku", "version"), version_id.split(":"), strict=True))
 
 
 def _os_disk(name: str, shape: HostShape, template: SessionHostTemplate) -> dict[str, Any]:

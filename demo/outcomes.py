@@ -48,6 +48,38 @@ def pool_keeps_its_size(result: Result) -> str:
     return "; ".join(text for text, pool in zip(changed, result.pools, strict=True) if pool.hosts != pool.hosts_before)
 
 
+def made_at_once(*, at_least: int = 0, at_most: int = 10_000) -> Callable[[Result], str]:
+    """So many VMs were being made at the same time, at the busiest moment."""
+
+    def check(result: Result) -> str:
+        making, most = set[str](), 0
+        for entry in result.journal:
+            if entry.kind is Kind.MACHINE_REQUESTED:
+                making.add(entry.subject)
+            elif entry.kind in (Kind.MACHINE_CREATED, Kind.MACHINE_FAILED, Kind.MACHINE_DELETING):
+                making.discard(entry.subject)
+            most = max(most, len(making))
+        return "" if at_least <= most <= at_most else f"{most} VMs were made at once"
+
+    return check
+
+
+def replicas_were_enough(result: Result) -> str:
+    """No VM was made more slowly because the image had too few replicas."""
+    crowded = sum(entry.kind is Kind.REPLICAS_CROWDED for entry in result.journal)
+    return f"{crowded} VMs were made more slowly for want of replicas" if crowded else ""
+
+
+def replicas_are(expected: int) -> Callable[[Result], str]:
+    """The version published last has so many replicas in each of its regions."""
+
+    def check(result: Result) -> str:
+        wrong = {region: count for region, count in result.replicas.items() if count != expected}
+        return f"the replicas are {wrong} instead of {expected}" if wrong or not result.replicas else ""
+
+    return check
+
+
 def nobody_was_signed_out(result: Result) -> str:
     """Nobody was forced out of an active session."""
     forced = result.ledger["forced_sign_outs"]

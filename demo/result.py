@@ -50,8 +50,9 @@ class RolloutEnd:
 class Result:
     """Everything that is known when a run is over.
 
-    `last_version` is the version published last as the gallery holds it, None when it was deleted. `problems` say what
-    is not as the scenario demands, `violations` which invariants broke: a good run has neither.
+    `last_version` is the version published last as the gallery holds it, None when it was deleted, `replicas` are its
+    replicas by region. `problems` say what is not as the scenario demands, `violations` which invariants broke: a good
+    run has neither.
     """
 
     scenario: str
@@ -69,6 +70,7 @@ class Result:
     violations: tuple[str, ...] = ()
     last_version: ImageVersion | None = None
     host: Mapping[str, float] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def phase(self) -> str:

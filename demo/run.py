@@ -33,6 +33,7 @@ from rollout.policy import Policy
 from rollout.policy_file import read_policy
 from simulator import event_grid
 from simulator.arm import Arm
+from simulator.errors import AzureError
 from simulator.estate import Estate
 from simulator.faults import Faults
 from simulator.galleries import Announcement
@@ -246,6 +247,7 @@ class Run:
                 "longest_history": host.stats.max_history,
                 "replay_seconds": round(host.stats.replay_seconds, 2),
             },
+            replicas=_replicas_of(self.estate, target),
         )
         return replace(result, problems=tuple(self._problems(result, ended=ended)))
 
@@ -323,6 +325,15 @@ def _rollout_end(instance: Instance) -> RolloutEnd:
         phase=str(shown.get("phase", "")),
         message=str(shown.get("message", "")),
     )
+
+
+def _replicas_of(estate: Estate, version_id: str) -> dict[str, int]:
+    """How many replicas the version has in each region; none when it is gone."""
+    try:
+        version = estate.galleries.version(version_id)
+    except (AzureError, ValueError):
+        return {}
+    return {region: replica.count for region, replica in version.replicas.items()}
 
 
 def _pool_statuses(host: Host) -> dict[str, dict[str, Any]]:

@@ -102,20 +102,24 @@ class Stage:
         office: Office,
         version: str,
         *,
-        takes: Mapping[str, timedelta | str] | None = None,
+        takes: Mapping[str, timedelta | str | None] | None = None,
         flaws: Flaws = GOOD,
         day: int = 0,
+        replicas: int = 1,
     ) -> None:
-        """Let the image team publish a version at a time of day.
+        """Let the image team publish a version at a time of day, with so many replicas in each region.
 
-        `takes` says for each region how long the copy takes there, or why it fails (after half an hour); without it
-        the office's own region has the version after 25 minutes.
+        `takes` says for each region how long the copy takes there, None for ever, or why it fails (after half an
+        hour); without it the office's own region has the version after 25 minutes.
         """
-        copies = {region: _copy(how) for region, how in (takes or {office.region: timedelta(minutes=25)}).items()}
+        wanted: Mapping[str, timedelta | str | None] = takes or {office.region: timedelta(minutes=25)}
+        copies = {region: _copy(how) for region, how in wanted.items()}
         self.published.append(office.version_id(version))
-        self.at(
-            clock, lambda: office.publish(version, tuple(copies), takes=copies, flaws=flaws), day=day, by="image team"
-        )
+
+        def publish() -> None:
+            office.publish(version, tuple(copies), takes=copies, flaws=flaws, replicas=replicas)
+
+        self.at(clock, publish, day=day, by="image team")
 
     def repeat_event(self, clock: str) -> None:
         """Let Event Grid deliver its last event once more, as it may at any time."""
@@ -142,5 +146,5 @@ class Stage:
         return when
 
 
-def _copy(how: timedelta | str) -> Takes:
+def _copy(how: timedelta | str | None) -> Takes:
     return Takes(timedelta(minutes=30), how) if isinstance(how, str) else Takes(how)

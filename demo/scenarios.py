@@ -9,17 +9,20 @@ from demo.outcomes import (
     everybody_left_by_themselves,
     hosts_are_current,
     hosts_are_quarantined,
+    made_at_once,
     nobody_was_signed_out,
     only_the_canary_was_touched,
     pool_keeps_its_size,
+    replicas_are,
+    replicas_were_enough,
     some_were_signed_out,
     story_tells,
 )
 from demo.policies import REGION, policy_text
 from demo.ring_scenarios import RING_SCENARIOS
-from demo.scenario import Outcome, Scenario, Stage
+from demo.scenario import MORNING, Outcome, Scenario, Stage
 from simulator.faults import Chance, Site
-from simulator.galleries import Flaws
+from simulator.galleries import Flaws, Takes
 from simulator.workload import OFFICE
 from simulator.world import AUTOSCALE, AZURE
 
@@ -215,6 +218,89 @@ SLOW_REPLICATION = Scenario(
 )
 
 
+def _set_region_stuck(stage: Stage) -> None:
+    uk = stage.office("uk", hosts=4, region=REGION, other_regions=("westeurope", "northeurope"))
+    stage.office("nl", hosts=4, region="westeurope", image_of=uk)
+    stage.office("ie", hosts=4, region="northeurope", image_of=uk)
+    stage.publish("08:10", uk, "2.0.0", takes={REGION: timedelta(minutes=25), "westeurope": None, "northeurope": None})
+    galleries, version = stage.estate.galleries, uk.version_id("2.0.0")
+    copied_anew = {"westeurope": Takes(timedelta(minutes=20))}
+    stage.at("13:00", lambda: galleries.update(version, regions={REGION: 1, "northeurope": 1}), by="image team")
+    stage.at(
+        "13:05",
+        lambda: galleries.update(version, regions={REGION: 1, "northeurope": 1, "westeurope": 1}, takes=copied_anew),
+        by="image team",
+    )
+
+
+REGION_STUCK = Scenario(
+    name="region_stuck",
+    title="Two regions that never get their copy",
+    about=(
+        "London has the version after 25 minutes; the copies for Amsterdam and Dublin make no progress. After three "
+        "hours the policy decides, for each region by itself: the rollout goes on without Dublin and waits for "
+        "Amsterdam. At one the image team takes Amsterdam off the version and adds it again, the copy arrives, and "
+        "Amsterdam's hosts are replaced that afternoon."
+    ),
+    policy=policy_text(
+        "uk",
+        "nl",
+        "ie",
+        image="uk",
+        replication={"deadline": "PT3H", "on_missing": "go_on", "on_missing_in": {"westeurope": "wait"}},
+        surge="30%",
+        max_wave="34%",
+    ),
+    set_the_stage=_set_region_stuck,
+    outcome=Outcome(
+        "Failed",
+        {"uk": "Succeeded", "nl": "Succeeded", "ie": "Failed"},
+        checks=(story_tells("and the policy waits for it"),),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------------------- too few replicas
+
+
+def _set_replica_shortage(stage: Stage) -> None:
+    office = stage.office(hosts=200, people=100)
+    stage.publish("18:10", office, "2.0.0", replicas=2)
+
+
+REPLICA_SHORTAGE = Scenario(
+    name="replica_shortage",
+    title="Two hundred hosts at once, two replicas",
+    about=(
+        "A pool of 200 hosts is to be new over night, all at once, and the version has two replicas, which carry 40 "
+        "new VMs at a time. The policy lets the rollout raise them to ten: the further copies are there before the "
+        "canary has passed, no VM is made more slowly, and at the end there are two replicas again."
+    ),
+    policy=policy_text(
+        "office",
+        replication={"raise_replicas": True},
+        surge="100%",
+        max_wave="100%",
+        max_creating=200,
+        drain={"grace": "PT30M", "reminders": ["PT15M"]},
+    ),
+    set_the_stage=_set_replica_shortage,
+    outcome=Outcome(
+        "Succeeded",
+        {"office": "Succeeded"},
+        checks=(
+            hosts_are_current(200),
+            pool_keeps_its_size,
+            made_at_once(at_least=150),
+            replicas_were_enough,
+            replicas_are(2),
+            story_tells("uksouth gets 10 replicas instead of 2"),
+        ),
+    ),
+    begins=MORNING.replace(hour=18),
+)
+
+
 # -------------------------------------------------------------------------------------------------- Azure misbehaves
 
 FLAKY = {
@@ -333,6 +419,8 @@ SCENARIOS: dict[str, Scenario] = {
         BAD_IMAGE,
         SICK_LATER,
         SLOW_REPLICATION,
+        REGION_STUCK,
+        REPLICA_SHORTAGE,
         FLAKY_AZURE,
         NO_ROOM,
         NEWER_VERSION,

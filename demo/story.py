@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from localhost import LogLine
 from simulator import ids
+from simulator.direct import ROLLOUT
 from simulator.estate import Estate
 from simulator.faults import Site
 from simulator.journal import Entry, Kind
@@ -58,9 +59,11 @@ class Story:
         self._served: set[str] = set()
         self._tellers: dict[Kind, Callable[[Entry], str]] = {
             Kind.VERSION_PUBLISHED: self._published,
+            Kind.VERSION_CHANGED: self._version_changed,
             Kind.VERSION_REPLICATED: self._replicated,
             Kind.VERSION_REPLICATION_FAILED: self._replication_failed,
             Kind.VERSION_DELETED: self._version_deleted,
+            Kind.REPLICAS_CROWDED: self._crowded,
             Kind.HOST_DRAINED: self._drained,
             Kind.HOST_UNDRAINED: self._undrained,
             Kind.MACHINE_DELETING: self._machine_deleting,
@@ -123,6 +126,11 @@ class Story:
     def _published(self, entry: Entry) -> str:
         return f"the {entry.by} has published version {ids.parse(entry.subject).name}" if entry.by != AZURE else ""
 
+    def _version_changed(self, entry: Entry) -> str:
+        # What the rollout itself does it tells itself.
+        people = entry.by not in (AZURE, ROLLOUT)
+        return f"the {entry.by} has changed version {ids.parse(entry.subject).name}" if people else ""
+
     def _replicated(self, entry: Entry) -> str:
         if entry.by != AZURE:
             return ""
@@ -133,6 +141,14 @@ class Story:
 
     def _version_deleted(self, entry: Entry) -> str:
         return f"version {ids.parse(entry.subject).name} has been deleted"
+
+    def _crowded(self, entry: Entry) -> str:
+        """Once for each version and region: what follows is more of the same."""
+        if (place := f"{entry.subject} {entry.detail}") in self._struck:
+            return ""
+        self._struck.add(place)
+        where = ids.display_region(entry.detail)
+        return f"more VMs are made in {where} than the replicas there carry: each takes longer"
 
     def _drained(self, entry: Entry) -> str:
         return f"{_who(entry)} turned drain mode on for {_host(entry)}" if _is_interference(entry) else ""

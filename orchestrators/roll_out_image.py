@@ -45,6 +45,7 @@ from rollout.ring_steps import (
     ReadVersion,
     RingStep,
     RollPool,
+    SetReplicas,
     SmokeTest,
     VersionLook,
     error_of,
@@ -54,6 +55,7 @@ from rollout.rings import RingsDecision, decide_rings
 from rollout.smoke_test import SmokeRun
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 from rollout.steps import StepError
+from rollout.supply import record_put_back, record_raise
 
 bp = df.Blueprint()
 
@@ -92,6 +94,7 @@ class ImageOrchestration:
             RollPool: self._roll_pool,
             JudgeHosts: lambda step: self._activity("judge_hosts", self._hosts_in_question(step)),
             SmokeTest: lambda step: self._activity("run_smoke_test", self._smoke_test(step)),
+            SetReplicas: lambda step: self._activity("set_replicas", _json(step.order)),
             MarkVersion: lambda step: self._activity(
                 "mark_version", {"version": rollout.version_id, "mark": _json(step)}
             ),
@@ -148,7 +151,11 @@ class ImageOrchestration:
             return record_pool(progress, self._pool_result(step.policy.name, answer))
         error = error_of(answer)
         if isinstance(step, ReadRegions):
-            return record_regions(progress, step.pool, error or tuple(answer["regions"]))
+            if error is not None:
+                return record_regions(progress, step.pool, error)
+            return record_regions(progress, step.pool, tuple(answer["regions"]), answer.get("hosts"))
+        if isinstance(step, SetReplicas):
+            return self._replicas_set(step, error or answer["before"], now)
         if isinstance(step, ReadVersion):
             return msgspec.structs.replace(
                 progress, look=self._look(answer, now) if error is None else VersionLook(now, error=error.message)
@@ -162,6 +169,14 @@ class ImageOrchestration:
             return record_smoke_test(progress, ring, step.policy.name, run)
         look = HealthLook(now, unreadable=error.message) if error else _health(answer, now)
         return record_health(progress, ring, step.policy.name, look)
+
+    def _replicas_set(self, step: SetReplicas, outcome: dict[str, int] | StepError, now: datetime) -> RolloutProgress:
+        state = self._progress.supply
+        put_back = step.purpose == "put_back"
+        turn = record_put_back(state, outcome, now) if put_back else record_raise(state, step.order, outcome)
+        for sentence in turn.story:
+            self._tell("", sentence)
+        return msgspec.structs.replace(self._progress, supply=turn.state)
 
     def _smoke_run(self, step: SmokeTest, answer: Any, error: StepError | None, now: datetime) -> SmokeRun:
         if error is None:
@@ -226,11 +241,11 @@ class ImageOrchestration:
 
     def _result(self) -> Any:
         phases, progress = phases_of(self._progress, self._rollout), self._progress
-        incomplete = progress.regions_missed or progress.mark.has_failed
+        missed, halted = progress.regions_missed or progress.mark.has_failed, progress.halted
         result = ImageResult(
             image=self._rollout.image.name,
             version=self._version,
-            phase=overall_phase(phases.values(), regions_missed=incomplete, rejected=was_rejected(progress)),
+            phase=overall_phase(phases.values(), regions_missed=missed, rejected=was_rejected(progress), halted=halted),
             message=result_message(progress, summary(phases.values())),
             pools=tuple(progress.ended[pool.name] for pool in self._rollout.pools),
             rings={name: ring.phase for name, ring in progress.rings.items() if name},

@@ -23,3 +23,11 @@ class PoolRollout(Struct, frozen=True, omit_defaults=True):
     version_id: str
     policy: PoolPolicy
     state: RolloutState | None = None
+
+
+class ReplicaOrder(Struct, frozen=True, omit_defaults=True):
+    """Give an image version so many replicas in these regions, where it has as many as `only_if` says (if it does)."""
+
+    version_id: str
+    replicas: dict[str, int]
+    only_if: dict[str, int] = {}

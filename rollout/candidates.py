@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from rollout.model import ImageVersion, short_version, version_number
+from rollout.model import ImageVersion, is_marketplace, short_version, version_number
 from rollout.policy import ImagePolicy
 from rollout.verdicts import finding_of, is_bad
 
@@ -20,6 +20,9 @@ def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImageP
     if is_bad(version.tags):
         found = finding_of(version.tags)
         return f"it is {found.verdict}" + (f": {found.reason}" if found.reason else "")
+    if image.only_version:
+        names_it = version.id.lower() == image.only_version.lower()
+        return "" if names_it else f"the policy names version {short_version(image.only_version)} and no other"
     if _is_held_back(version, image):
         return "it is excluded from latest"
     newest = newest_version(others, image)
@@ -31,12 +34,29 @@ def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImageP
 def missed_version(versions: Iterable[ImageVersion], image: ImagePolicy, now: datetime) -> ImageVersion | None:
     """The version that a sweep starts if nothing has: the newest, published within the look-back, and complete.
 
-    An older version never stands in for a newest one that is not complete yet.
+    An older version never stands in for a newest one that is not complete yet. Of a version that the policy names, and
+    of marketplace images, which no event announces, it does not matter when they were published.
     """
     newest = newest_version(versions, image)
-    if newest is None or newest.provisioning != "Succeeded" or newest.published_at is None:
+    if newest is None or newest.provisioning != "Succeeded":
+        return None
+    if image.only_version or is_marketplace(newest.id):
+        return newest
+    if newest.published_at is None:
         return None
     return newest if newest.published_at >= now - image.sweep_lookback else None
+
+
+def eligible_version(
+    versions: Iterable[ImageVersion], image: ImagePolicy, at: datetime, min_age: timedelta
+) -> ImageVersion | None:
+    """The version that a run of `at` takes: the newest of those published at least `min_age` before it, or None.
+
+    Versions that have been published since are passed over, so that a run that is caught up later takes the same one.
+    Of marketplace images the newest of all, because nobody tells how old they are.
+    """
+    old_enough = [v for v in versions if is_marketplace(v.id) or (v.published_at and v.published_at <= at - min_age)]
+    return newest_version(old_enough, image)
 
 
 def is_usable(version: ImageVersion) -> bool:
@@ -47,14 +67,18 @@ def is_usable(version: ImageVersion) -> bool:
 
 
 def newest_version(versions: Iterable[ImageVersion], image: ImagePolicy) -> ImageVersion | None:
-    """The usable version with the highest number that is not held back, None when there is none."""
+    """The usable version with the highest number that is not held back, None when there is none.
+
+    Where the policy names one version, that one, held back or not.
+    """
+    only = image.only_version.lower()
     usable = [
         version
         for version in versions
         if version_number(version.id) is not None
         and is_usable(version)
         and not is_bad(version.tags)
-        and not _is_held_back(version, image)
+        and (version.id.lower() == only if only else not _is_held_back(version, image))
     ]
     return max(usable, key=_number, default=None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from rollout.model import definition_of, short_version
+from rollout.model import definition_of, is_marketplace, short_version
 
 APPROVAL_EVENT = "approval"
 """The external event by which people's answers reach a rollout. The SDK compares its name with case."""
@@ -21,15 +21,15 @@ _LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1
 def image_instance(version_id: str, attempt: int = 1) -> str:
     """The instance that rolls out an image version: `image-<gallery>-<definition>-<version>-<digest>[-<attempt>]`.
 
-    The digest (six digits) tells apart galleries of one name in different subscriptions. Raises ValueError when
-    `version_id` names no gallery image version.
+    Of a marketplace image it is `image-<offer>-<sku>-...`. The digest (six digits) tells apart galleries of one name in
+    different subscriptions. Raises ValueError when `version_id` names no image version.
     """
     definition, version = definition_of(version_id), short_version(version_id)
     if not definition or version == version_id:
-        raise ValueError(f"not the id of a gallery image version: {version_id[:200]!r}")
-    parts = definition.split("/")
+        raise ValueError(f"not the id of an image version: {version_id[:200]!r}")
+    gallery, _, image = definition.replace("/images/", ":").rpartition("/")[2].rpartition(":")
     suffix = f"-{version}-{digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
-    return _safe(f"image-{parts[-3]}-{parts[-1]}")[: _LONGEST_IMAGE_INSTANCE - len(suffix)] + suffix
+    return _safe(f"image-{gallery.rpartition(':')[2]}-{image}")[: _LONGEST_IMAGE_INSTANCE - len(suffix)] + suffix
 
 
 def pool_instance(image_instance_id: str, pool_name: str) -> str:
@@ -49,7 +49,8 @@ def superseding_version(rollout_id: str, target: str) -> str:
     Going by its instance id; when that names no version, the id itself, which says it well enough.
     """
     named = re.search(r"-(\d+\.\d+\.\d+)-[0-9a-f]{6}(-\d+)?:[^:]+$", rollout_id)
-    return f"{target.rpartition('/')[0]}/{named[1]}" if named else rollout_id
+    separator = ":" if is_marketplace(target) else "/"
+    return f"{target.rpartition(separator)[0]}{separator}{named[1]}" if named else rollout_id
 
 
 def is_image_instance(instance_id: str) -> bool:
@@ -61,6 +62,11 @@ def host_pool_key(pool_id: str) -> str:
     """The key of a host pool's lease: its name to recognise it by and a digest of its id, in any case the same."""
     pool_id = pool_id.strip("/").lower()
     return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{digest(pool_id, 16)}"
+
+
+def image_key(name: str) -> str:
+    """The key of an image's schedule: the image's name in the policy, in any case the same, and a digest of it."""
+    return f"{_safe(name)[:64]}-{digest(name.lower(), 16)}"
 
 
 def _safe(text: str) -> str:

@@ -146,7 +146,10 @@ class SessionHost(Struct, frozen=True, omit_defaults=True):
 
 
 class ImageVersion(Struct, frozen=True, omit_defaults=True):
-    """A gallery image version and its replicas by (normalised) region. Its verdict is among the tags: verdicts.py."""
+    """A gallery image version and its replicas by (normalised) region. Its verdict is among the tags: verdicts.py.
+
+    A version of a marketplace image has no replicas, as it is everywhere, and nobody tells when it was published.
+    """
 
     id: str
     location: str = ""
@@ -352,8 +355,24 @@ _VERSION_ID = re.compile(
 )
 
 
+_URN = re.compile(
+    r"^(?P<definition>[^/:\s]+:[^/:\s]+:[^/:\s]+)(?::(?P<version>[0-9]{1,10}\.[0-9]{1,10}\.[0-9]{1,10}))?\Z"
+)
+"""How Azure's tools write a marketplace image: publisher:offer:sku:version. It stands for the image's id here."""
+
+
+def is_marketplace(version_id: str) -> bool:
+    """The id is the URN of a marketplace image or of one of its versions."""
+    return _URN.match(version_id) is not None
+
+
 def definition_of(version_id: str) -> str:
-    """The image definition's id, lower case, of a version's (or a definition's) resource id; "" when it is neither."""
+    """What a version is a version of, lower case: the gallery image definition's id, or publisher:offer:sku.
+
+    `version_id` is the id of a version or of a definition; "" when it is neither.
+    """
+    if (urn := _URN.match(version_id)) is not None:
+        return urn["definition"].lower()
     match = _VERSION_ID.match(version_id)
     if match is None:
         return ""
@@ -362,9 +381,14 @@ def definition_of(version_id: str) -> str:
     return definition.lower()
 
 
+def version_of(definition: str, number: str) -> str:
+    """The id of a version by its number, of a gallery image definition's id or of publisher:offer:sku."""
+    return f"{definition}:{number}" if is_marketplace(definition) else f"{definition}/versions/{number}"
+
+
 def version_number(version_id: str) -> tuple[int, int, int] | None:
-    """Major, minor and patch of a gallery version id, None when the id names no version."""
-    match = _VERSION_ID.match(version_id)
+    """Major, minor and patch of a version id, None when the id names no version."""
+    match = _URN.match(version_id) or _VERSION_ID.match(version_id)
     if match is None or match["version"] is None:
         return None
     major, minor, patch = (int(part) for part in match["version"].split("."))
@@ -372,7 +396,7 @@ def version_number(version_id: str) -> tuple[int, int, int] | None:
 
 
 def short_version(version_id: str) -> str:
-    """The version as people say it ("2026.11.20"), or the whole id when it names no gallery version."""
+    """The version as people say it ("2026.11.20"), or the whole id when it names no version."""
     number = version_number(version_id)
     return version_id if number is None else ".".join(str(part) for part in number)
 

@@ -10,16 +10,18 @@ from rollout.model import Phase
 _WORST_FIRST = (Phase.HALTED, Phase.FAILED, Phase.SUPERSEDED)
 
 
-def overall_phase(pools: Iterable[Phase], *, regions_missed: bool = False, rejected: bool = False) -> Phase:
+def overall_phase(
+    pools: Iterable[Phase], *, regions_missed: bool = False, rejected: bool = False, halted: bool = False
+) -> Phase:
     """The phase of the whole from the final phases of its pools; `rejected`: a ring's gates did not hold.
 
-    The first that applies: Halted if any pool halted, because then the image is suspect everywhere, or if it was
-    rejected; Failed if any failed, or if every one was refused; Superseded if any was; Failed if any was blocked, by
-    whatever; SucceededWithSkips if any skipped hosts or was refused, or a region of the policy was missed; else
-    Succeeded.
+    The first that applies: Halted if any pool halted, because then the image is suspect everywhere, if it was rejected,
+    or if the whole was `halted` for want of a region; Failed if any failed, or if every one was refused; Superseded if
+    any was; Failed if any was blocked, by whatever; SucceededWithSkips if any skipped hosts or was refused, or a region
+    of the policy was missed; else Succeeded.
     """
     phases = Counter(pools)
-    if rejected:
+    if rejected or halted:
         return Phase.HALTED
     for phase in _WORST_FIRST:
         if phases[phase]:

@@ -12,12 +12,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from rollout.model import definition_of, version_of
 from rollout.presets import PresetName
 
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
+OnMissing = Literal["wait", "go_on", "halt"]
+UrnPart = Annotated[str, Meta(pattern=r"^[^/:\s]+$")]
 ResourceId = Annotated[str, Meta(pattern=r"^/[^/]+/[^/]+/")]  # in any case; the types are checked in policy_shapes.py
+OptionalResourceId = Annotated[str, Meta(pattern=r"^(/[^/]+/[^/]+/|$)")]
 
 
 def hours(count: float) -> timedelta:
@@ -122,10 +126,55 @@ class SessionHostTemplate(_Model, frozen=True):
 
 
 class ReplicationPolicy(_Model, frozen=True):
-    """How long a version may take to reach a region, and regions it must reach besides those of the pools."""
+    """How long a version may take to reach a region, and regions it must reach besides those of the pools.
+
+    A replica carries `vms_per_replica` VMs that are created at once. Where the largest wave of a rollout wants more
+    replicas than the version has, `raise_replicas` lets the rollout raise their number, and puts it back at the end;
+    without it fewer VMs are created at once.
+
+    `on_missing` decides about a region that has failed, is late or is none of the `approved_regions` (an empty list
+    approves of every region): `wait` for it as long as it takes, `go_on` without the pools there, or `halt`, so that
+    no further pool is started. `on_missing_in` says otherwise for single regions.
+    """
 
     deadline: timedelta = hours(6)
     regions: tuple[str, ...] = ()
+    on_missing: OnMissing = "go_on"
+    on_missing_in: dict[str, OnMissing] = {}
+    approved_regions: tuple[str, ...] = ()
+    vms_per_replica: Annotated[int, Meta(ge=1, le=1000)] = 20
+    raise_replicas: bool = False
+
+
+class SchedulePolicy(_Model, frozen=True):
+    """When versions of an image are rolled out: on each day of `recurrence`, or so many days after Patch Tuesday.
+
+    At `start` in `zone` the newest version that is at least `min_age` old by then is rolled out, unless it has been.
+    Publishing a version starts nothing by itself, unless `also_on_publish`. `missed` says what becomes of runs that
+    nobody was there to start: one rollout for all of them, or none.
+    """
+
+    zone: str
+    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    recurrence: str = ""
+    days_after_patch_tuesday: Annotated[int, Meta(ge=0, le=27)] | None = None
+    min_age: timedelta = timedelta(0)
+    missed: Literal["catch_up", "skip"] = "catch_up"
+    also_on_publish: bool = False
+
+
+class MarketplaceImage(_Model, frozen=True):
+    """An image of Azure's marketplace: its newest version, or the one that is named."""
+
+    publisher: UrnPart
+    offer: UrnPart
+    sku: UrnPart
+    version: str = "latest"
+
+    @property
+    def definition(self) -> str:
+        """Publisher, offer and SKU as Azure's tools write them together."""
+        return f"{self.publisher}:{self.offer}:{self.sku}"
 
 
 class RingStart(_Model, frozen=True):
@@ -194,7 +243,9 @@ class RingPolicy(_Model, frozen=True):
 
 
 class ImagePolicy(_Model, frozen=True):
-    """A gallery image definition whose new versions are rolled out.
+    """An image whose new versions are rolled out, as they are published or on a `schedule`.
+
+    One of three says which: a gallery image definition, one `version_id` of such a definition, or a marketplace image.
 
     `include_excluded` also rolls out versions that are excluded from latest. The regular sweep starts a version whose
     event was lost if it was published at most `sweep_lookback` ago. `rings` say in which order host pools get a
@@ -203,12 +254,30 @@ class ImagePolicy(_Model, frozen=True):
     """
 
     name: str
-    definition_id: ResourceId
+    definition_id: OptionalResourceId = ""
+    version_id: OptionalResourceId = ""
+    marketplace: MarketplaceImage | None = None
     include_excluded: bool = False
     replication: ReplicationPolicy = ReplicationPolicy()
     sweep_lookback: timedelta = timedelta(days=3)
     latest: Literal["as_published", "earned"] = "as_published"
     rings: tuple[RingPolicy, ...] = ()
+    schedule: SchedulePolicy | None = None
+
+    @property
+    def definition(self) -> str:
+        """What its versions are versions of: a gallery image definition's id, or publisher:offer:sku."""
+        if self.marketplace is not None:
+            return self.marketplace.definition
+        return self.definition_id or definition_of(self.version_id)
+
+    @property
+    def only_version(self) -> str:
+        """The id of the one version that the policy names, "" when it follows what is published."""
+        if self.marketplace is not None:
+            fixed = self.marketplace.version
+            return "" if fixed == "latest" else version_of(self.marketplace.definition, fixed)
+        return self.version_id
 
 
 class PoolPolicy(_Model, frozen=True):
@@ -255,3 +324,19 @@ def hosts_of(amount: Amount, pool_size: int, *, at_least: int = 1) -> int:
     """An amount as a number of hosts. Percentages round up: 5 % of 12 hosts is 1, 25 % of 10 hosts is 3."""
     count = amount if isinstance(amount, int) else math.ceil(pool_size * int(amount[:-1]) / 100)
     return max(at_least, count)
+
+
+def surge_of(policy: PoolPolicy, pool_size: int) -> int:
+    """Hosts that may exist beyond the pool's size: none in place, else enough for the canary."""
+    return 0 if policy.strategy == "in_place" else max(hosts_of(policy.surge, pool_size), policy.canary.hosts)
+
+
+def unavailable_of(policy: PoolPolicy, pool_size: int) -> int:
+    """Hosts that may be missing from the pool's size at a time: in place at least one."""
+    return hosts_of(policy.max_unavailable, pool_size, at_least=1 if policy.strategy == "in_place" else 0)
+
+
+def hosts_at_a_time(policy: PoolPolicy, pool_size: int) -> int:
+    """Hosts that are replaced at a time when nothing else holds them up; so many VMs are created at once at most."""
+    creating = hosts_of(policy.max_creating, pool_size)
+    return max(1, min(surge_of(policy, pool_size) + unavailable_of(policy, pool_size), creating))

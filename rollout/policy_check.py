@@ -16,7 +16,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
-from rollout.policy import Amount, CanaryPolicy, DrainPolicy, GatesPolicy, HealthPolicy, Percent, RingStart
+from rollout.policy import (
+    Amount,
+    CanaryPolicy,
+    DrainPolicy,
+    GatesPolicy,
+    HealthPolicy,
+    Percent,
+    RingStart,
+    SchedulePolicy,
+)
 from rollout.policy_shapes import SHAPES
 from rollout.policy_tree import Entry, Problem, child_path, meant, shorten
 from rollout.windows import MAX_DURATION
@@ -27,6 +36,7 @@ _MAY_BE_ZERO = {
     (HealthPolicy, "settle"),
     (RingStart, "after"),
     (GatesPolicy, "soak"),
+    (SchedulePolicy, "min_age"),
 }
 _OTHER_DURATION = re.compile(
     r"(?P<count>\d+) ?(?P<unit>s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)", re.IGNORECASE
@@ -113,7 +123,7 @@ class Check:
         elif get_origin(expected) is tuple:
             self._list(entry, get_args(expected)[0])
         elif get_origin(expected) is dict:
-            self._texts(entry)
+            self._keys(entry, get_args(expected)[1])
         else:
             for message in _wrong_with(entry, expected):
                 self.report(entry, message)
@@ -132,12 +142,13 @@ class Check:
             ):
                 self.report(child, f"must be longer than nothing, got {shorten(child.data)}")
 
-    def _texts(self, entry: Entry) -> None:
+    def _keys(self, entry: Entry, value: Any) -> None:
+        """A mapping with keys of the user's own choice."""
         if not isinstance(entry.data, dict):
             self.report(entry, f"expected keys and values, got {_got(entry)}")
             return
         for child in entry.data.values():
-            self._value(child, str, partial=False)
+            self._value(child, value, partial=False)
 
     def _tagged(self, entry: Entry, structs: list[type[Struct]], *, partial: bool) -> None:
         """One of several models, told apart by a key such as `type`."""

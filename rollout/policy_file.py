@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from rollout.image_rules import SOURCES, conflicts_of_image
+from rollout.model import definition_of
 from rollout.policy import ImagePolicy, Policy, PoolPolicy
 from rollout.policy_check import Check, unknown_key
 from rollout.policy_rings import check_rings
@@ -37,6 +39,7 @@ def read_policy(text: str) -> Policy:
     for problem in problems:
         check.report_at(problem.path, problem.line, problem.message)
     images, pools = _sections(tree, check)
+    _check_images(images, check)
     _check_pools(pools, check)
     _check_between(images, pools, check)
     check_rings(images, pools, check)
@@ -124,6 +127,20 @@ def _type_of(join: Entry) -> object:
 # --------------------------------------------------------------------------------------------------- between the values
 
 
+def _check_images(images: tuple[Entry, ...], check: Check) -> None:
+    """Conflicts within each image, between values that have no problem of their own."""
+    broken = check.broken
+    for image in images:
+        try:
+            policy = msgspec.convert(image.plain(broken), ImagePolicy)
+        except msgspec.ValidationError:
+            continue  # something required is missing or wrong, which has been reported
+        for key, others, message in conflicts_of_image(policy):
+            entries = {name: entry for name in (key, *others) if (entry := image.find(name))}
+            if not any(entry.holds_any_of(broken) for entry in entries.values()):
+                _report_conflict(image, key, entries, message, check)
+
+
 def _check_pools(pools: tuple[Entry, ...], check: Check) -> None:
     """Conflicts within each pool, between values that have no problem of their own."""
     broken = check.broken
@@ -165,7 +182,7 @@ def _listed(before: str, texts: list[str]) -> str:
 def _check_between(images: tuple[Entry, ...], pools: tuple[Entry, ...], check: Check) -> None:
     """What must differ between images and between pools, and that every pool's image is there."""
     _check_distinct(images, "name", "two images need two names", check)
-    _check_distinct(images, "definition_id", "an image definition is rolled out once", check)
+    _check_definitions(images, check)
     _check_distinct(pools, "name", "two host pools need two names", check)
     _check_distinct(pools, "host_pool_id", "a host pool is rolled once", check)
     _check_distinct(
@@ -181,6 +198,26 @@ def _check_between(images: tuple[Entry, ...], pools: tuple[Entry, ...], check: C
         if entry is not None and isinstance(entry.data, str) and entry.data not in names and names:
             hint = meant(entry.data, names) or f"; there is {', '.join(map(shorten, names[:10]))}"
             check.report(entry, f"no image is named {shorten(entry.data)}{hint}")
+
+
+def _check_definitions(images: tuple[Entry, ...], check: Check) -> None:
+    """No two images are of one definition, in whichever way each says it."""
+    first: dict[str, Entry] = {}
+    for image in images:
+        for key in SOURCES:
+            entry = image.find(key)
+            said = _definition_said(entry) if entry is not None else ""
+            if entry is not None and said and (earlier := first.setdefault(said, image)) is not image:
+                shown = shorten(entry.data) if isinstance(entry.data, str) else said
+                why = "an image definition is rolled out once"
+                check.report_at(f"{image.path}.{key}", entry.line, f"{shown} is also that of {earlier.path}: {why}")
+
+
+def _definition_said(entry: Entry) -> str:
+    if isinstance(entry.data, str):
+        return definition_of(entry.data)
+    parts = [entry.find(key) for key in ("publisher", "offer", "sku")]
+    return definition_of(":".join(str(part.data) for part in parts if part is not None))
 
 
 def _check_distinct(

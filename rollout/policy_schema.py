@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.image_rules import SOURCES
 from rollout.policy import ImagePolicy, PoolPolicy
 from rollout.policy_rules import iso
 from rollout.presets import PRESETS
@@ -32,11 +33,14 @@ _DESCRIPTIONS = {
     "ImagePolicy": {
         "name": "What host pools call this image.",
         "definition_id": "Resource id of the gallery image definition, without /versions/...",
+        "version_id": "Instead: resource id of the one gallery image version to roll out.",
+        "marketplace": "Instead: an image of Azure's marketplace.",
         "include_excluded": "Also roll out versions that are excluded from latest.",
         "sweep_lookback": "The sweep for versions whose event was missed looks at those published since then.",
         "replication": "How long to wait for replicas, and in which regions.",
         "latest": "as_published: excludeFromLatest is left alone. earned: it is set until the last ring has passed.",
         "rings": "In which order host pools get a version; no list: all at once. A ring that fails stops the rest.",
+        "schedule": "When versions are rolled out; without it, as soon as they are published.",
     },
     "RingPolicy": {
         "name": "Short name of the ring in messages and approvals.",
@@ -70,9 +74,29 @@ _DESCRIPTIONS = {
         "max_unhealthy_percent": "Percent of the running hosts on the new version that may be unhealthy.",
         "within": "How long unhealthy hosts, or hosts that are all switched off, have to get better.",
     },
+    "SchedulePolicy": {
+        "zone": "IANA time zone of `start`.",
+        "start": "Time of day on the wall, such as 20:00.",
+        "recurrence": "RFC 5545 recurrence of the days, such as FREQ=MONTHLY;BYDAY=2WE.",
+        "days_after_patch_tuesday": "Instead of a recurrence: so many days after the second Tuesday of the month.",
+        "min_age": "A version is rolled out when it was published at least so long before the run.",
+        "missed": "Runs that were missed: catch_up starts one rollout for all of them, skip none.",
+        "also_on_publish": "Also roll out a version as soon as it is published.",
+    },
+    "MarketplaceImage": {
+        "publisher": "Such as MicrosoftWindowsDesktop.",
+        "offer": "Such as office-365.",
+        "sku": "Such as win11-24h2-avd-m365.",
+        "version": "latest, or one version such as 26100.4061.250506.",
+    },
     "ReplicationPolicy": {
-        "deadline": "A region without a replica by then is given up; the others go on.",
+        "deadline": "How long a version may take to reach a region; what then is for on_missing to say.",
         "regions": "Regions to wait for besides those of the host pools.",
+        "on_missing": "A region without a replica by then: wait for it, go_on without its host pools, or halt.",
+        "on_missing_in": "The same for single regions.",
+        "approved_regions": "Regions in which the image may be; empty for all. In any other a host pool is not rolled.",
+        "vms_per_replica": "VMs that one replica carries when they are created at once.",
+        "raise_replicas": "Raise the replicas for the largest wave, and put them back at the end. Needs write access.",
     },
     "PoolPolicy": {
         "name": "Short name of the host pool in messages and addresses.",
@@ -168,6 +192,8 @@ def policy_schema() -> dict[str, Any]:
         _explain(component, _DESCRIPTIONS.get(name, {}))
         if name in ("PoolPolicy", "SessionHostTemplate", "EntraJoin", "ActiveDirectoryJoin"):
             component.pop("required")  # `defaults` may say it; see _required_unless_default
+        if name == "ImagePolicy":
+            component["oneOf"] = [{"required": [source]} for source in SOURCES]
     pool = {"$ref": "#/$defs/PoolPolicy"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from msgspec import Struct
 
-from rollout.model import definition_of, version_number
+from rollout.model import definition_of, is_marketplace, version_number
 from rollout.naming import MAX_NAME_LENGTH, MAX_PREFIX_LENGTH, MIN_DIGITS
 from rollout.policy import (
     ActiveDirectoryJoin,
@@ -17,6 +17,7 @@ from rollout.policy import (
     NoticeText,
     PoolPolicy,
     RingPolicy,
+    SchedulePolicy,
     SessionHostTemplate,
     SmokeTestGate,
     Window,
@@ -80,13 +81,24 @@ def _one_of(*words: str) -> Shape:
 
 
 def _definition_id(text: str) -> Iterator[str]:
-    if len(text) > MAX_ID_LENGTH or re.search(r"\s", text) or not definition_of(text):
+    if len(text) > MAX_ID_LENGTH or re.search(r"\s", text) or is_marketplace(text) or not definition_of(text):
         yield (
             "expected the id of a gallery image definition, /subscriptions/…/resourceGroups/…/providers/"
             f"Microsoft.Compute/galleries/…/images/…, got {shorten(text)}"
         )
     elif version_number(text) is not None:
-        yield "names one image version: leave out /versions/…, because new versions of the definition are rolled out"
+        yield (
+            "names one image version: leave out /versions/…, because new versions of the definition are rolled out, "
+            "or say version_id instead"
+        )
+
+
+def _version_id(text: str) -> Iterator[str]:
+    if len(text) > MAX_ID_LENGTH or re.search(r"\s", text) or is_marketplace(text) or version_number(text) is None:
+        yield (
+            "expected the id of one gallery image version, /subscriptions/…/resourceGroups/…/providers/"
+            f"Microsoft.Compute/galleries/…/images/…/versions/1.2.3, got {shorten(text)}"
+        )
 
 
 def _zone(text: str) -> Iterator[str]:
@@ -176,6 +188,7 @@ _PREFIX = _pattern(
 SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (ImagePolicy, "name"): _NAME,
     (ImagePolicy, "definition_id"): _definition_id,
+    (ImagePolicy, "version_id"): _version_id,
     (PoolPolicy, "name"): _SHORT_NAME,
     (RingPolicy, "name"): _SHORT_NAME,
     (SmokeTestGate, "script"): _script,
@@ -198,6 +211,9 @@ SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (ActiveDirectoryJoin, "user"): _not_blank("the account that joins, such as svc-join@corp.contoso.com"),
     (ActiveDirectoryJoin, "password_secret_url"): _secret_url,
     (ActiveDirectoryJoin, "key_vault_id"): _resource_id("a key vault", "/providers/Microsoft.KeyVault/vaults/{}"),
+    (SchedulePolicy, "zone"): _zone,
+    (SchedulePolicy, "recurrence"): _optional(_recurrence),
+    (SchedulePolicy, "start"): _start,
     (Window, "zone"): _zone,
     (Window, "recurrence"): _recurrence,
     (Window, "start"): _start,

@@ -19,6 +19,7 @@ from rollout.ring_steps import VersionLook
 from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
 from rollout.steps import StepError
+from rollout.supply import SupplyState
 
 
 class RingState(Struct, frozen=True, omit_defaults=True):
@@ -53,6 +54,9 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     look: VersionLook | None = None
     running: tuple[str, ...] = ()
     ended: dict[str, PoolStatus] = {}
+    hosts: dict[str, dict[str, int]] = {}
+    supply: SupplyState = SupplyState()
+    halted: bool = False
     extra_open: bool = False
     regions_missed: bool = False
     mark: MarkState = MarkState()
@@ -77,13 +81,16 @@ def rings_of(rollout: ImageRollout) -> tuple[RingPolicy, ...]:
 # ------------------------------------------------------------------------------------------------------ what came back
 
 
-def record_regions(progress: RolloutProgress, pool: str, found: tuple[str, ...] | StepError) -> RolloutProgress:
-    """A pool's regions were found, or why not."""
+def record_regions(
+    progress: RolloutProgress, pool: str, found: tuple[str, ...] | StepError, hosts: dict[str, int] | None = None
+) -> RolloutProgress:
+    """A pool's regions were found and how many hosts it has in each, or why not."""
     if isinstance(found, StepError) and found.code != "ResourceNotFound":
         return structs.replace(progress, unreadable={**progress.unreadable, pool: found.message})
     unreadable = {name: why for name, why in progress.unreadable.items() if name != pool}
     regions = () if isinstance(found, StepError) else found
-    return structs.replace(progress, regions={**progress.regions, pool: regions}, unreadable=unreadable)
+    counted = {**progress.hosts, pool: hosts or {}}
+    return structs.replace(progress, regions={**progress.regions, pool: regions}, unreadable=unreadable, hosts=counted)
 
 
 def record_pool(progress: RolloutProgress, status: PoolStatus) -> RolloutProgress:

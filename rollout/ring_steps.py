@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from rollout.assignments import ReplicaOrder
 from rollout.model import ImageVersion
 from rollout.policy import PoolPolicy, SmokeTestGate
 from rollout.smoke_test import SmokeRun
@@ -88,7 +89,19 @@ class MarkVersion(Struct, frozen=True):
         return "mark"
 
 
-RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion
+class SetReplicas(Struct, frozen=True):
+    """Change how many replicas the version has in some regions: see supply.py."""
+
+    order: ReplicaOrder
+    purpose: Literal["raise", "put_back"]
+
+    @property
+    def key(self) -> str:
+        """What tells it from other steps."""
+        return "replicas"
+
+
+RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion | SetReplicas
 
 
 class VersionLook(Struct, frozen=True):

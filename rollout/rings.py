@@ -14,21 +14,31 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from rollout import latest
+from rollout import latest, supply
 from rollout.assignments import ImageRollout
 from rollout.gates import AskedApproval, GateState, RingPhase, judge_gates
 from rollout.instance_ids import digest
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import PoolPolicy, RingPolicy
-from rollout.replication import ReplicationReport, assess
+from rollout.replicas import Footprint
+from rollout.replication import RegionDecision, ReplicationReport, assess, decide_regions
 from rollout.ring_state import RingState, RolloutProgress, asked, pools_to_judge, rings_of, with_ring
-from rollout.ring_steps import JudgeHosts, ReadRegions, ReadVersion, RingStep, RollPool, SmokeTest, VersionLook
+from rollout.ring_steps import (
+    JudgeHosts,
+    ReadRegions,
+    ReadVersion,
+    RingStep,
+    RollPool,
+    SetReplicas,
+    SmokeTest,
+    VersionLook,
+)
 from rollout.status import LONGEST_MESSAGE, PoolStatus
 from rollout.verdicts import Verdict
 from rollout.windows import is_open, next_opening
 
-SHORTEST_LOOK, LONGEST_LOOK = timedelta(minutes=1), timedelta(minutes=30)
+SHORTEST_LOOK, LONGEST_LOOK, LATE_LOOK = timedelta(minutes=1), timedelta(minutes=30), timedelta(hours=2)
 """How often replication is looked at: after a sixth of the time that it has taken so far, within these limits.
 
 Six hours take about 35 looks: the history stays short without a new execution, which would lose events that arrive in
@@ -36,6 +46,9 @@ between."""
 
 NOT_REPLICATED = "NotReplicated"
 """Reason of a pool that was given up because its region has not got the version: that says nothing about the image."""
+
+REGION_MISSING = "RegionMissing"
+"""Reason of a pool that was not started because the policy halts the rollout for some region."""
 
 RING_BLOCKED = "RingBlocked"
 
@@ -90,6 +103,7 @@ class _Turn:
                 break
         self._promote()
         self._write_mark()
+        self._put_back_replicas()
         done = self._is_done
         return RingsDecision(
             self._progress,
@@ -105,7 +119,8 @@ class _Turn:
         progress = self._progress
         undone = len(progress.ended) < len(self._pools) or any(ring.phase in _OPEN for ring in progress.rings.values())
         busy = bool(self._in_flight or self._steps)
-        return not (undone or busy or progress.extra_open) and self._mark.is_settled
+        open_ends = progress.extra_open or bool(progress.supply.before)
+        return not (undone or busy or open_ends) and self._mark.is_settled
 
     # -------------------------------------------------------------------------------------------------------- a ring
 
@@ -170,14 +185,24 @@ class _Turn:
     def _start_pools(self, ring: RingPolicy) -> None:
         if not ring.name and self._open_pools(ring):
             self._tell_replication(ring)
+        ready = [pool for pool in self._open_pools(ring) if self._judged(ring, pool) == _READY]
+        are_supplied = self._are_supplied(ring, ready)
         for pool in self._open_pools(ring):
             judged = self._judged(ring, pool)
+            if judged is not None and judged[0] == REGION_MISSING:
+                self._halt(judged[1])
+                return
             if judged is not None and judged != _READY:
                 self._end(pool, Phase.FAILED, *judged)
             elif ring.name and (failed := self._failure_so_far(ring)):
                 self._end(pool, Phase.BLOCKED, RING_BLOCKED, failed)
-            elif judged == _READY and (ring.concurrency is None or self._at_work(ring) < ring.concurrency):
-                self._ask(RollPool(pool))
+            elif (
+                judged == _READY
+                and are_supplied
+                and (ring.concurrency is None or self._at_work(ring) < ring.concurrency)
+            ):
+                policy = supply.policy_of(self._progress.supply, self._footprint(pool), self._rollout.image.replication)
+                self._ask(RollPool(policy))
                 self._set(running=(*self._progress.running, pool.name))
 
     def _say_that_it_rolls(self, ring: RingPolicy) -> None:
@@ -225,7 +250,9 @@ class _Turn:
         statuses = [self._progress.ended[name] for name in ring.host_pools]
         halted = next((status for status in statuses if status.phase is Phase.HALTED), None)
         if halted is not None:
-            return "RingHalted", f"host pool {halted.pool} halted: {halted.message}", Verdict.FAILED
+            # A region without a copy says nothing about the image.
+            verdict = None if halted.reason == REGION_MISSING else Verdict.FAILED
+            return "RingHalted", f"host pool {halted.pool} halted: {halted.message}", verdict
         against = next((status for status in statuses if _speaks_against(status)), None)
         if against is not None:
             return "RingFailed", f"host pool {against.pool} ended {against.phase}: {against.message}", None
@@ -247,6 +274,14 @@ class _Turn:
             by = gate.answer.by if gate is not None and gate.answer is not None else self._progress.rollout_id
             self._set(mark=latest.want(self._mark, latest.refuse(verdict, by, why, self._now)))
 
+    def _halt(self, why: str) -> None:
+        """The policy halts the rollout for a region: no further pool is started, those that run come to their end."""
+        self._tell_once(why, why)
+        self._set(extra_open=False, halted=True)
+        for pool in self._pools.values():
+            if pool.name not in {*self._progress.running, *self._progress.ended}:
+                self._end(pool, Phase.HALTED, REGION_MISSING, why)
+
     def _end(self, pool: PoolPolicy, phase: Phase, reason: str, message: str) -> None:
         self._story.append((pool.name, f"{phase}: {message}"))
         status = PoolStatus(pool.name, self._version, phase, reason, message[:LONGEST_MESSAGE], since=self._now)
@@ -266,7 +301,8 @@ class _Turn:
         if not needed:
             return False
         look = self._progress.look
-        next_look = since if look is None or look.at < since else look.at + _pause(look.at - since)
+        deadline = self._rollout.image.replication.deadline
+        next_look = since if look is None or look.at < since else look.at + _pause(look.at - since, deadline)
         if self._now < next_look:
             self._wakes.append(next_look)
             return False
@@ -291,7 +327,10 @@ class _Turn:
             return ("NotReadable", f"host pool {pool.name} cannot be read: {why}") if is_late else None
         if look.error:
             return ("NotReadable", f"version {self._version} cannot be read: {look.error}") if is_late else None
-        report = self._report(regions, since, look)
+        decision = self._decide_regions(regions, since, look)
+        report = decision.report
+        if decision.halted_because:
+            return REGION_MISSING, decision.halted_because
         if report.version_gone:
             return "ImageVersionGone", report.message
         if all(region in report.ready for region in regions):
@@ -300,7 +339,12 @@ class _Turn:
         return (NOT_REPLICATED, missed[0]) if missed else None
 
     def _report(self, regions: Collection[str], since: datetime, look: VersionLook) -> ReplicationReport:
-        return assess(look.version, sorted(regions), since, self._rollout.image.replication.deadline, look.at)
+        return self._decide_regions(regions, since, look).report
+
+    def _decide_regions(self, regions: Collection[str], since: datetime, look: VersionLook) -> RegionDecision:
+        policy = self._rollout.image.replication
+        report = assess(look.version, sorted(regions), since, policy.deadline, look.at)
+        return decide_regions(report, self._rollout.version_id, policy)
 
     def _tell_replication(self, ring: RingPolicy) -> None:
         """Every percent is shown, but only what has arrived or is given up is told."""
@@ -331,12 +375,53 @@ class _Turn:
             if look.at - progress.started_at >= self._rollout.image.replication.deadline:
                 self._set(extra_open=False, regions_missed=True)
         elif look is not None:
-            report = self._report(self._extra_regions, progress.started_at, look)
+            decision = self._decide_regions(self._extra_regions, progress.started_at, look)
+            report = decision.report
+            if decision.halted_because:
+                self._halt(decision.halted_because)
+                return
             missed = report.version_gone or bool(report.given_up)
             self._set(extra_open=bool(report.waiting), regions_missed=missed)
             if not progress.running:
                 self._say(Phase.WAITING_REPLICATION, report.message)
         self._look_if_due(progress.started_at, [], needed=self._progress.extra_open)
+
+    # ------------------------------------------------------------------------------------------------------- replicas
+
+    def _are_supplied(self, ring: RingPolicy, ready: list[PoolPolicy]) -> bool:
+        """The version's replicas carry these pools together with those that run, or have been raised as far as may be.
+
+        Raises them first where the policy allows it: nothing is started meanwhile, which takes seconds.
+        """
+        version = self._progress.look.version if self._progress.look else None
+        if not ready or version is None:
+            return True
+        if "replicas" in self._in_flight:
+            return False
+        running = [self._pools[name] for name in ring.host_pools if name in self._progress.running]
+        together = [self._footprint(pool) for pool in (*running, *ready)]
+        policy = self._rollout.image.replication
+        turn = supply.prepare(self._progress.supply, version, together, policy, ring.concurrency)
+        self._set(supply=turn.state)
+        for sentence in turn.story:
+            self._tell(sentence)
+        if turn.order is not None:
+            self._ask(SetReplicas(turn.order, "raise"))
+        return turn.order is None
+
+    def _footprint(self, pool: PoolPolicy) -> Footprint:
+        return Footprint(pool, self._progress.hosts.get(pool.name, {}))
+
+    def _put_back_replicas(self) -> None:
+        """Give back what was raised when every pool has ended, whatever the gates say then."""
+        if len(self._progress.ended) < len(self._pools) or "replicas" in self._in_flight:
+            return
+        state = self._progress.supply
+        order = supply.put_back(state, self._rollout.version_id, self._now).order
+        if order is not None:
+            self._ask(SetReplicas(order, "put_back"))
+        elif state.before and state.retry_at is not None:
+            self._wakes.append(state.retry_at)
 
     # --------------------------------------------------------------------------------------------------------- latest
 
@@ -422,5 +507,5 @@ def _speaks_against(status: PoolStatus) -> bool:
     return status.phase in (Phase.HALTED, Phase.SUPERSEDED, Phase.BLOCKED)
 
 
-def _pause(waited: timedelta) -> timedelta:
-    return min(max(waited / 6, SHORTEST_LOOK), LONGEST_LOOK)
+def _pause(waited: timedelta, deadline: timedelta) -> timedelta:
+    return min(max(waited / 6, SHORTEST_LOOK), LONGEST_LOOK if waited < deadline else LATE_LOOK)

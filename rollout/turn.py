@@ -23,7 +23,7 @@ from rollout.model import (
     Vacancy,
     is_outdated,
 )
-from rollout.policy import PoolPolicy, hosts_of
+from rollout.policy import PoolPolicy, hosts_at_a_time, surge_of, unavailable_of
 from rollout.steps import Decision, NotifySessions, Step
 
 NEW_HOST_STAGES = frozenset({Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
@@ -212,21 +212,17 @@ class Turn:
     @property
     def surge(self) -> int:
         """Extra hosts allowed during the rollout: none in place; at least enough for the canary otherwise."""
-        if self.policy.strategy == "in_place":
-            return 0
-        return max(hosts_of(self.policy.surge, self.desired), self.policy.canary.hosts)
+        return surge_of(self.policy, self.desired)
 
     @property
     def max_unavailable(self) -> int:
         """Hosts that may be missing from the pool's size at a time: in place at least one."""
-        least = 1 if self.policy.strategy == "in_place" else 0
-        return hosts_of(self.policy.max_unavailable, self.desired, at_least=least)
+        return unavailable_of(self.policy, self.desired)
 
     @property
     def at_a_time(self) -> int:
         """Hosts that are replaced at a time when nothing else holds them up."""
-        creating = hosts_of(self.policy.max_creating, self.desired)
-        return max(1, min(self.surge + self.max_unavailable, creating))
+        return hosts_at_a_time(self.policy, self.desired)
 
     @property
     def removable(self) -> int:

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from simulator import desktop_routes, gallery_routes, machine_routes, run_command_routes, session_routes, usage_routes
+from simulator import (
+    desktop_routes,
+    gallery_routes,
+    machine_routes,
+    marketplace_routes,
+    run_command_routes,
+    session_routes,
+    usage_routes,
+)
 from simulator.errors import AzureError
 from simulator.estate import Estate
 from simulator.faults import compute_policy
@@ -47,7 +55,15 @@ class Arm:
         self.listeners: list[Callable[[str, Request, Answer], None]] = []
         self.buckets = TokenBuckets(estate.now) if throttled else None
         self._rng = estate.world.stream("arm")
-        modules = (gallery_routes, machine_routes, run_command_routes, desktop_routes, session_routes, usage_routes)
+        modules = (
+            gallery_routes,
+            marketplace_routes,
+            machine_routes,
+            run_command_routes,
+            desktop_routes,
+            session_routes,
+            usage_routes,
+        )
         self._routes = _Table(chain.from_iterable(module.routes(estate) for module in modules))
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None = None) -> Answer:

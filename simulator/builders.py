@@ -54,11 +54,12 @@ class Office:
         flaws: Flaws = GOOD,
         exclude_from_latest: bool = False,
         announced: bool = True,
+        replicas: int = 1,
     ) -> ImageVersion:
-        """Publish a version to the regions (the office's own by default), one replica each."""
+        """Publish a version to the regions (the office's own by default), one replica each unless there are more."""
         return self.estate.galleries.publish(
             self.version_id(name),
-            dict.fromkeys(regions or (self.region,), 1),
+            dict.fromkeys(regions or (self.region,), replicas),
             takes=takes,
             flaws=flaws,
             exclude_from_latest=exclude_from_latest,

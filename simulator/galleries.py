@@ -11,6 +11,7 @@ from simulator import ids
 from simulator.errors import AzureError, OperationFailure, group_not_found, not_found
 from simulator.images import GOOD, Flaws, Gallery, ImageDefinition, ImageVersion, Replica, Replication, Takes
 from simulator.journal import Kind
+from simulator.marketplace import Marketplace
 from simulator.operations import Operations
 from simulator.timings import draw
 from simulator.world import World, guid, public
@@ -45,6 +46,7 @@ class Galleries:
         self._operations = operations
         self._rng = world.stream("galleries")
         self._galleries: dict[str, Gallery] = {}
+        self.marketplace = Marketplace(world)
         self._announced: list[Callable[[Announcement], None]] = []
         self.outbox: deque[Announcement] = deque(maxlen=1000)
 
@@ -251,8 +253,12 @@ class Galleries:
     def resolve(self, image_id: str, region: str) -> ImageVersion:
         """The version a machine in `region` is made from: a pinned version, or the latest of a definition.
 
+        An id that is no path is one of the marketplace, publisher:offer:sku:version.
+
         Raises GalleryImageNotFound when it does not exist or has not arrived in the region (facts 2.3).
         """
+        if not image_id.startswith("/"):
+            return self.marketplace.resolve(image_id)[0]
         version = None
         try:
             parts = ids.parse(image_id)
@@ -298,11 +304,20 @@ class Galleries:
             replica = version.replicas.get(region)
             if replica is None:
                 replica = version.replicas[region] = Replica(region, count, version.storage)
-            replica.count = count  # more copies of what has arrived: the first ones stay usable meanwhile
+            more = replica.state is Replication.COMPLETED and count > replica.count
+            replica.count = count
+            if more:  # the first ones stay usable meanwhile
+                self.world.after(draw(self._rng, self.world.timings.replicate), self._more_copies, version, replica)
+            replica.arrived = min(replica.arrived, count)
             started = replica.state is Replication.REPLICATING and replica.started_at is not None
             if replica.state is not Replication.COMPLETED and not started:
                 self._replicate(version, replica, scripted.get(region) or self._by_chance())
         self._settle(version)
+
+    def _more_copies(self, version: ImageVersion, replica: Replica) -> None:
+        if version.replicas.get(replica.region) is replica and replica.state is Replication.COMPLETED:
+            replica.arrived = replica.count
+            self._settle(version)
 
     def _by_chance(self) -> Takes:
         return Takes(timedelta(seconds=draw(self._rng, self.world.timings.replicate)))
@@ -324,7 +339,7 @@ class Galleries:
             replica.state, replica.details = Replication.FAILED, fails
             self.world.record(Kind.VERSION_REPLICATION_FAILED, version.id, replica.region)
         else:
-            replica.state = Replication.COMPLETED
+            replica.state, replica.arrived = Replication.COMPLETED, replica.count
             self.world.record(Kind.VERSION_REPLICATED, version.id, replica.region)
         self._settle(version)
 

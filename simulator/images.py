@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -46,9 +47,13 @@ class Takes:
     fails: str | None = None
 
 
+VMS_PER_REPLICA = 20
+"""Machines that one copy of an image serves at its full pace when they are made at the same time (facts 2.3)."""
+
+
 @dataclass(slots=True)
 class Replica:
-    """A version's copies in one region."""
+    """A version's copies in one region: `count` are asked for, `arrived` are there, of those that are complete."""
 
     region: str
     count: int = 1
@@ -58,6 +63,7 @@ class Replica:
     details: str = ""
     started_at: datetime | None = None
     ends_at: datetime | None = None
+    arrived: int = 0
 
     def progress(self, now: datetime) -> int:
         """Percent copied so far."""
@@ -89,6 +95,7 @@ class ImageVersion:
     provisioning_state: str = "Creating"
     tags: dict[str, str] = field(default_factory=dict)
     operation: Operation | None = None
+    is_everywhere: bool = False
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -97,16 +104,32 @@ class ImageVersion:
 
     @property
     def aggregated_state(self) -> str:
-        """InProgress, Completed or Failed over all regions."""
+        """InProgress, Completed or Failed over all regions. Further copies of what is complete are work in progress.
+
+        That is a guess, as is that the region's own state stays Completed meanwhile: neither is documented.
+        """
         states = [replica.state for replica in self.replicas.values()]
-        if Replication.REPLICATING in states:
+        more_to_come = any(
+            replica.state is Replication.COMPLETED and replica.arrived < replica.count
+            for replica in self.replicas.values()
+        )
+        if Replication.REPLICATING in states or more_to_come:
             return "InProgress"
         return "Failed" if Replication.FAILED in states else "Completed"
 
     def usable_in(self, region: str) -> bool:
         """Whether a machine can be made from it there: the region's own replica counts, not the aggregate."""
+        if self.is_everywhere:
+            return True
         replica = self.replicas.get(ids.normalise_region(region))
         return replica is not None and replica.state is Replication.COMPLETED
+
+    def carries(self, region: str) -> int:
+        """How many machines can be made at once there at full pace; Azure sees to its own marketplace."""
+        if self.is_everywhere:
+            return sys.maxsize
+        replica = self.replicas.get(ids.normalise_region(region))
+        return VMS_PER_REPLICA * (replica.arrived if replica is not None else 0)
 
 
 @dataclass(slots=True, eq=False)

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     VERSION_REPLICATED = "version_replicated"
     VERSION_REPLICATION_FAILED = "version_replication_failed"
     VERSION_DELETED = "version_deleted"
+    REPLICAS_CROWDED = "replicas_crowded"
     MACHINE_REQUESTED = "machine_requested"
     MACHINE_CREATED = "machine_created"
     MACHINE_FAILED = "machine_failed"

@@ -216,7 +216,7 @@ def request_body(spec: MachineSpec, name: str) -> Json:
                 "encryptionAtHost": True,
                 "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
             },
-            "storageProfile": {"imageReference": {"id": spec.image_id}, "osDisk": os_disk, "dataDisks": []},
+            "storageProfile": {"imageReference": _image_reference(spec.image_id), "osDisk": os_disk, "dataDisks": []},
             "osProfile": {
                 "computerName": spec.computer_name or name,
                 "adminUsername": "localadmin",
@@ -238,9 +238,7 @@ def parse_request(body: Json, name: str) -> MachineSpec:
     if not isinstance(location, str) or not ids.known_region(location):
         raise invalid("The provided location is not available for resource type 'virtualMachines'.", "location")
     storage = _object(properties, "storageProfile")
-    image_id = _object(storage, "imageReference").get("id")
-    if not isinstance(image_id, str) or not image_id:
-        raise invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
+    image_id = _image_id(_object(storage, "imageReference"))
     size = _object(properties, "hardwareProfile").get("vmSize")
     if not isinstance(size, str) or not size:
         raise invalid("Required parameter 'vmSize' is missing (null).", "vmSize")
@@ -323,9 +321,25 @@ def _network_profile(machine: Machine) -> Json:
     }
 
 
+def _image_id(reference: Json) -> str:
+    """What the reference names: the id of a gallery's image, or publisher:offer:sku:version of the marketplace."""
+    if isinstance(found := reference.get("id"), str) and found:
+        return found
+    parts = [reference.get(key) for key in ("publisher", "offer", "sku", "version")]
+    if not all(isinstance(part, str) and part for part in parts):
+        raise invalid("Required parameter 'imageReference' is missing (null).", "imageReference")
+    return ":".join(str(part) for part in parts)
+
+
+def _image_reference(image_id: str) -> Json:
+    if image_id.startswith("/"):
+        return {"id": image_id}
+    return dict(zip(("publisher", "offer", "sku", "version"), image_id.split(":"), strict=True))
+
+
 def _complete_storage(machine: Machine, properties: Json) -> None:
     storage = properties.setdefault("storageProfile", {})
-    storage["imageReference"] = {"id": machine.image_id, "exactVersion": machine.exact_version}
+    storage["imageReference"] = {**_image_reference(machine.image_id), "exactVersion": machine.exact_version}
     disk = storage.setdefault("osDisk", {})
     disk.update({"osType": "Windows", "name": machine.disk_name, "createOption": disk.get("createOption", "FromImage")})
     disk["deleteOption"] = "Delete" if machine.spec.delete_disk else "Detach"

@@ -15,6 +15,7 @@ from simulator.faults import Site
 from simulator.galleries import Galleries
 from simulator.images import GOOD, Flaws, ImageVersion
 from simulator.journal import Kind
+from simulator.marketplace import refuse_without_plan
 from simulator.operations import Operation, Operations
 from simulator.quota import Quota, allocation_failure
 from simulator.timings import Range, draw
@@ -122,6 +123,7 @@ class Machines:
         self._attachments = attachments
         self._rng = world.stream("machines")
         self._machines: dict[str, Machine] = {}
+        self._being_made: dict[tuple[str, str], list[Machine]] = {}
         self.power_listeners: list[Callable[[Machine], None]] = []
 
     @public
@@ -254,6 +256,8 @@ class Machines:
                 target="computerName",
             )
         image = self._galleries.resolve(spec.image_id, spec.location)
+        if image.is_everywhere:
+            refuse_without_plan(parts.name, self._galleries.marketplace.resolve(image.id)[1], spec.body.get("plan"))
         freed = failed.spec.size if failed else None
         self._quota.check(parts.subscription, ids.normalise_region(spec.location), spec.size, spec.zone, freed)
         self._attachments.refuse_taken_names(parts, spec, failed)
@@ -278,8 +282,23 @@ class Machines:
             )
             self._finish_after(machine, (2400, 2700), self._failed, operation, timeout)
         else:
-            self._finish_after(machine, self.world.timings.create_machine, self._created, operation)
+            shortest, longest = self.world.timings.create_machine
+            crowding = self._crowding(machine, image)
+            self._finish_after(machine, (shortest * crowding, longest * crowding), self._created, operation)
         return operation
+
+    def _crowding(self, machine: Machine, image: ImageVersion) -> float:
+        """How many times longer the machine takes because others are made from the same copies of the image.
+
+        The copies in a region serve so many machines at full pace and the same number in all when there are more.
+        """
+        key = (image.id, machine.region)
+        others = [one for one in self._being_made.get(key, []) if one.provisioning_state == "Creating"]
+        self._being_made[key] = [*others, machine]
+        crowding = (len(others) + 1) / max(1, image.carries(machine.region))
+        if crowding > 1:
+            self.world.record(Kind.REPLICAS_CROWDED, image.id, machine.region)
+        return max(1.0, crowding)
 
     def _refusal(self, machine: Machine) -> OperationFailure | None:
         if self.world.faults.fires(Site.ALLOCATION_FAILED, machine.id):

@@ -21,6 +21,7 @@ from rollout.model import (
     ScalingPlan,
     SessionHost,
     UserSession,
+    is_marketplace,
 )
 from rollout.scaling import ScalingSchedule, scaling_plan
 from simulator import ids
@@ -208,6 +209,8 @@ class PoolReader:
         return _View(machine.error.code if machine.error else "", extensions)
 
     def _read_image(self) -> ImageVersion | None:
+        if is_marketplace(self.target):
+            return ImageVersion(self.target)
         try:
             version = self._call("GET", self.target, lambda: self.estate.galleries.version(self.target))
         except AzureError as error:

@@ -24,10 +24,13 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep"},
-    "httpTrigger": {"start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring"},
+    "timerTrigger": {"sweep", "start_scheduled"},
+    "httpTrigger": {
+        *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring"),
+        *("show_schedule", "show_regions"),
+    },
     "orchestrationTrigger": {"roll_out_image", "roll_host_pool"},
-    "entityTrigger": {"host_pool"},
+    "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
         "read_image_version",
@@ -35,6 +38,8 @@ EXPECTED = {
         "judge_hosts",
         "mark_version",
         "run_smoke_test",
+        "set_replicas",
+        "add_target_regions",
         "provision_host",
         "join_host",
         "install_agent",
@@ -71,7 +76,7 @@ def test_a_function_passes_the_workers_loading_rules(function: Function) -> None
 def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
     has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
 
-    assert has_client == (function.kind in TRIGGERS)
+    assert function.kind in TRIGGERS or not has_client
     user_code = getattr(function.handler, "client_function", function.handler)
     assert asyncio.iscoroutinefunction(user_code) == has_client
 
@@ -98,7 +103,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         for function in APP.of_kind("httpTrigger")
         for method in function.trigger["methods"]
     }
-    (timer,) = APP.of_kind("timerTrigger")
+    timers = APP.of_kind("timerTrigger")
 
     assert routes == {
         ("POST", "rollouts"),
@@ -106,8 +111,10 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "rollouts/{id}"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
+        ("GET", "images/{name}/schedule"),
+        ("GET", "images/{name}/regions"),
     }
-    assert timer.trigger["schedule"] == "%GOLDROLL_SWEEP_SCHEDULE%"
+    assert {timer.trigger["schedule"] for timer in timers} == {"%GOLDROLL_SWEEP_SCHEDULE%"}
 
 
 def test_every_function_says_what_it_is_for() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, Phase, definition_of, version_number
+from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, Phase, definition_of, short_version, version_number
 from rollout.policy import hosts_of
 from rollout.steps import Decision
 from simulator.checks.watch import Checker
@@ -43,7 +43,7 @@ class EveryHostIsCurrent(Checker):
                 definition_of(image) == definition_of(self.scene.target) and number and target and number >= target
             )
             if not current and host.name.lower() not in skipped:
-                self.fail(f"{host.name} is still on {image.rsplit('/', 1)[1]}")
+                self.fail(f"{host.name} is still on {short_version(image)}")
 
 
 class SizeAsBefore(Checker):

@@ -110,4 +110,4 @@ def test_an_image_version_that_cannot_be_read_is_an_error(office: SimulatedOffic
 
 
 def test_the_regions_of_a_pool_are_answered(office: SimulatedOffice) -> None:
-    assert run("read_pool_regions", office.pool_id) == {"regions": ["westeurope"]}
+    assert run("read_pool_regions", office.pool_id) == {"regions": ["westeurope"], "hosts": {"westeurope": 3}}

@@ -177,7 +177,7 @@ class RingWorld:
                 ring = next(ring for ring in rings_of(self.rollout) if step.policy.name in ring.host_pools)
                 run = self.smoke(step, self.now)
                 self.progress = record_smoke_test(self.progress, ring, step.policy.name, run)
-            else:
+            elif isinstance(step, MarkVersion):
                 self.marks.append((self.now, step))
                 mark = recorded(self.progress.mark, step.kind, self.marking(step, self.now), self.now)
                 self.progress = structs.replace(self.progress, mark=mark)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from rollout.candidates import missed_version, newest_version, why_not
+from rollout.candidates import eligible_version, missed_version, newest_version, why_not
 from rollout.model import ImageVersion, RegionReplica
 from rollout.policy import ImagePolicy
 from tests.rollout.builders import MORNING, version_id
@@ -78,3 +78,23 @@ def test_the_sweep_waits_for_a_version_to_be_complete_and_takes_no_older_one_ins
 
 def test_a_version_without_a_date_is_not_dug_out() -> None:
     assert missed_version([structs.replace(v("2.0.0"), published_at=None)], IMAGE, MORNING) is None
+
+
+def test_a_run_takes_the_newest_version_that_is_old_enough_by_then() -> None:
+    versions = [v("2.0.0", days_old=5), v("2.1.0", days_old=2), v("2.2.0", days_old=0.5), v("1.0.0", days_old=90)]
+
+    assert eligible_version(versions, IMAGE, MORNING, timedelta(days=1)) == versions[1]
+    assert eligible_version(versions, IMAGE, MORNING, timedelta(days=2)) == versions[1]
+    assert eligible_version(versions, IMAGE, MORNING, timedelta(days=100)) is None
+
+
+def test_a_run_that_is_caught_up_later_takes_the_version_that_it_would_have_taken() -> None:
+    versions = [v("2.0.0", days_old=5), v("2.1.0", days_old=2)]
+
+    assert eligible_version(versions, IMAGE, MORNING - timedelta(days=3), timedelta(0)) == versions[0]
+
+
+def test_a_run_takes_no_version_that_is_held_back_or_has_no_date() -> None:
+    undated = structs.replace(v("3.0.0"), published_at=None)
+
+    assert eligible_version([v("2.0.0", excluded=True), undated], IMAGE, MORNING, timedelta(0)) is None

@@ -389,7 +389,7 @@ def test_a_wrong_value_is_named_with_what_to_write_instead(path: str, value: obj
 @pytest.mark.parametrize(
     "path",
     [
-        *("images", "host_pools", "images.0.name", "images.0.definition_id", f"{POOL}.name", f"{POOL}.host_pool_id"),
+        *("images", "host_pools", "images.0.name", f"{POOL}.name", f"{POOL}.host_pool_id"),
         *(f"{POOL}.image", f"{POOL}.session_host", f"{TEMPLATE}.name_prefix", f"{TEMPLATE}.join"),
     ],
 )

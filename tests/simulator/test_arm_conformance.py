@@ -136,7 +136,10 @@ def reads(wire: Wire) -> dict[str, tuple[str, Kind]]:
 
 
 READS = sorted(reads(Wire()))
-UNPUBLISHED = {"operations.get", "usages.list", "networkInterfaces.get", "networkInterfaces.list"}
+UNPUBLISHED = {
+    *("operations.get", "usages.list", "networkInterfaces.get", "networkInterfaces.list"),
+    *("virtualMachineImages.list", "virtualMachineImages.get"),
+}
 INNER = {"virtualMachines.instanceView"}
 
 

@@ -161,3 +161,65 @@ def test_every_write_and_the_deletion_are_announced() -> None:
     pass_time(place, minutes=5)
     assert sorted(one.method for one in place.estate.galleries.outbox) == ["DELETE", "PATCH", "PUT"]
     assert len(list(place.estate.journal.of(Kind.VERSION_DELETED))) == 1
+
+
+# ----------------------------------------------------------------------------------------------------- further copies
+
+
+def test_further_copies_take_a_while_and_the_first_ones_serve_meanwhile() -> None:
+    place = office()
+    version = place.publish_replicated("1.1.0")
+    place.estate.galleries.update(version.id, regions={"westeurope": 5})
+
+    assert (version.provisioning_state, version.aggregated_state) == ("Updating", "InProgress")
+    assert version.usable_in("westeurope")
+    assert version.carries("westeurope") == 20
+    pass_time(place, hours=1)
+    assert (version.provisioning_state, version.carries("westeurope")) == ("Succeeded", 100)
+
+
+def test_copies_that_are_given_up_serve_nobody_any_more() -> None:
+    place = office()
+    version = place.publish("1.1.0", replicas=5)
+    pass_time(place, hours=1)
+    place.estate.galleries.update(version.id, regions={"westeurope": 2})
+
+    assert (version.provisioning_state, version.carries("westeurope")) == ("Succeeded", 40)
+
+
+def test_copies_that_are_asked_for_during_the_replication_arrive_with_it() -> None:
+    place = office()
+    version = place.publish("1.1.0", takes={"westeurope": TWO_HOURS})
+    place.estate.galleries.update(version.id, regions={"westeurope": 4})
+    assert version.carries("westeurope") == 0
+    pass_time(place, hours=2)
+    assert version.carries("westeurope") == 80
+
+
+@pytest.mark.parametrize(("replicas", "slower"), [(1, True), (2, False)])
+def test_more_machines_at_once_than_the_copies_carry_take_longer(replicas: int, slower: bool) -> None:
+    place = office()
+    place.publish("1.1.0", replicas=replicas)
+    pass_time(place, hours=1)
+    machines = place.estate.machines
+    for number in range(10, 50):
+        name = f"avd-{number:03}"
+        machines.put(place.machine_id(name), place.spec_for(name, "1.1.0"))
+    asked_at = place.estate.now()
+    pass_time(place, hours=1)
+
+    made = [entry.at - asked_at for entry in place.estate.journal.entries if entry.kind is Kind.MACHINE_CREATED]
+    crowded = [entry for entry in place.estate.journal.entries if entry.kind is Kind.REPLICAS_CROWDED]
+    longest = timedelta(seconds=place.estate.world.timings.create_machine[1])
+    assert len(made) == 40
+    assert (max(made) > longest * 1.4) is slower
+    assert (len(crowded) == 20) is slower
+
+
+def test_machines_that_come_after_those_before_are_done_are_not_crowded() -> None:
+    place = office()
+    place.publish_replicated("1.1.0")
+    for number in range(10, 50):
+        create_machine(place, f"avd-{number:03}", "1.1.0")
+
+    assert not [entry for entry in place.estate.journal.entries if entry.kind is Kind.REPLICAS_CROWDED]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from azure.durable_functions import DurableOrchestrationClient
+from azure.durable_functions import DurableOrchestrationClient, EntityId
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
+from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 
@@ -20,6 +23,7 @@ class Instances:
         self.raised: list[tuple[str, str, Any]] = []
         self.racing = False
         self.broken = False
+        self.entities: dict[tuple[str, str], str] = {}
 
     def add(self, instance_id: str, name: str = "roll_out_image", runtime: str = "Running", **fields: Any) -> None:
         """An instance that is there already, each a minute younger than the one before."""
@@ -52,6 +56,23 @@ class Instances:
         self.started.append((name, instance_id, given))
         self.add(instance_id)
         return instance_id
+
+    async def read_entity_state(self, entity: EntityId) -> EntityStateResponse:
+        state = self.entities.get((entity.name, entity.key))
+        return EntityStateResponse(state is not None, None if state is None else json.loads(state))
+
+    async def signal_entity(self, entity: EntityId, operation: str, given: Any) -> None:
+        module = importlib.import_module(f"entities.{entity.name}")
+        state = self.entities.get((entity.name, entity.key))
+        context = {
+            "self": {"name": entity.name, "key": entity.key},
+            "exists": state is not None,
+            "state": state,
+            "batch": [{"name": operation, "input": json.dumps(json.dumps(given)), "isSignal": True}],
+        }
+        answer = json.loads(getattr(module, entity.name)._function.get_user_function()(json.dumps(context)))
+        assert not answer["results"][0]["isError"], answer
+        self.entities[entity.name, entity.key] = answer["entityState"]
 
 
 def function_of(builder: Any) -> Any:
