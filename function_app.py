@@ -8,6 +8,8 @@ from activities import (
     delete_image_version,
     install_agent,
     join_host,
+    judge_hosts,
+    mark_version,
     notify_sessions,
     plan_retirement,
     provision_host,
@@ -17,6 +19,7 @@ from activities import (
     read_running_rollouts,
     release_host,
     remove_host,
+    run_smoke_test,
     set_replicas,
     sign_out_sessions,
     start_draining,
@@ -25,7 +28,7 @@ from activities import (
 )
 from entities import host_pool, image_schedule
 from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import image_published, images, retirement, rollouts, scheduled_rollouts, schedules
+from triggers import approvals, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
 
 app = df.DFApp()
 
@@ -35,6 +38,7 @@ for part in (
     scheduled_rollouts,
     rollouts,
     retirement,
+    approvals,
     images,
     roll_out_image,
     roll_host_pool,
@@ -44,6 +48,9 @@ for part in (
     decide_turn,
     read_image_version,
     read_pool_regions,
+    judge_hosts,
+    run_smoke_test,
+    mark_version,
     set_replicas,
     add_target_regions,
     provision_host,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -35,17 +35,19 @@ def policy_text(
     image: str = "office",
     replication: Mapping[str, Any] | None = None,
     retention: Mapping[str, Any] | None = None,
+    rings: Sequence[Mapping[str, Any]] = (),
+    latest: str = "",
     **changes: Any,
 ) -> str:
-    """A policy file (YAML) that rolls `image` over these pools.
+    """A policy file (YAML) that rolls `image` over these pools, ring after ring if there are `rings`.
 
     `changes` are keys of a pool as the file has them; a mapping changes single keys of that section, anything else
     replaces the default. Durations are ISO 8601.
     """
     defaults = _merged(_DEFAULTS, changes)
     described_image: dict[str, Any] = {"name": image, "definition_id": definition_id(image)}
-    sections = {"replication": replication, "retention": retention}
-    described_image |= {key: dict(section) for key, section in sections.items() if section}
+    about_image = {"replication": replication, "retention": retention, "latest": latest, "rings": list(rings)}
+    described_image |= {key: value for key, value in about_image.items() if value}
     document = {
         "images": [described_image],
         "defaults": defaults,

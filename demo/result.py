@@ -10,6 +10,7 @@ from typing import Any
 from demo.story import Line
 from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, short_version
 from simulator.builders import Office
+from simulator.images import ImageVersion
 from simulator.journal import Entry
 
 
@@ -49,8 +50,9 @@ class RolloutEnd:
 class Result:
     """Everything that is known when a run is over.
 
-    `problems` say what is not as the scenario demands, `violations` which invariants broke: a good run has neither.
-    `replicas` are those of the version published last, by region.
+    `last_version` is the version published last as the gallery holds it, None when it was deleted, `replicas` are its
+    replicas by region. `problems` say what is not as the scenario demands, `violations` which invariants broke: a good
+    run has neither.
     """
 
     scenario: str
@@ -66,6 +68,7 @@ class Result:
     journal: tuple[Entry, ...]
     problems: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
+    last_version: ImageVersion | None = None
     host: Mapping[str, float] = field(default_factory=dict)
     replicas: Mapping[str, int] = field(default_factory=dict)
 

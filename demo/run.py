@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ import aiohttp
 
 from adapters import connect
 from demo.result import Result, RolloutEnd, pool_end
-from demo.scenario import Scenario, Stage
+from demo.scenario import Answer, Scenario, Stage
 from demo.sight import Sight, look_at
-from demo.story import Line, Story
+from demo.story import IMAGE, Line, Story
 from demo.watching import InvariantWatch
 from localhost import ActivityCall, Host, HostCrashed, LogLine, VirtualClock
 from localhost.events import HostEvent
 from localhost.faults import ActivityFaults, Fault, Moment
 from localhost.store import Instance
+from rollout.instance_ids import image_instance
+from rollout.model import short_version
 from rollout.policy import Policy
 from rollout.policy_file import read_policy
 from simulator import event_grid
@@ -33,13 +37,13 @@ from simulator.errors import AzureError
 from simulator.estate import Estate
 from simulator.faults import Faults
 from simulator.galleries import Announcement
+from simulator.images import ImageVersion
 from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
 
 APP = Path(__file__).resolve().parent.parent
 """Where function_app.py and host.json are."""
 
 ROLL_OUT_IMAGE = "roll_out_image"
-MINUTE = timedelta(minutes=1)
 SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
 
 Pause = Callable[[datetime, datetime], Any]
@@ -110,8 +114,14 @@ class Run:
         started = time.perf_counter()
         self._audience.begin(self)
         with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
-            settings = {"GOLDROLL_POLICY": str(policy_file), **SCHEDULES}
+            settings = {
+                "GOLDROLL_POLICY": str(policy_file),
+                **SCHEDULES,
+                "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
+                "WEBSITE_AUTH_ENABLED": "True",
+            }
             self._deliver_events()
+            self._deliver_answers()
             self.clock.call_at(self.clock.now(), self._tick)
             result = None
             while result is None:
@@ -159,9 +169,9 @@ class Run:
     # ------------------------------------------------------------------------------------------------- passing the day
 
     def _tick(self) -> None:
-        """Let Azure's own doings of the last minute happen, look around, and come back in a minute."""
+        """Let Azure's own doings of the last minute happen, look around, and come back soon."""
         now, host = self.clock.now(), self._host
-        self.clock.call_at(now + MINUTE, self._tick)
+        self.clock.call_at(now + self.scenario.tick, self._tick)
         if host is None:
             return
         self.estate.now()
@@ -193,6 +203,23 @@ class Run:
         for moment in self.stage.repeated_events:
             self.clock.call_at(moment, lambda: post(self._announced[-1]))
 
+    def _deliver_answers(self) -> None:
+        """Send people's answers to the app as they would: over HTTP, signed in through App Service."""
+
+        async def post(given: Answer) -> None:
+            if self._client is None:
+                return
+            body = {"reason": given.reason} | ({"ring": given.ring} if given.ring else {})
+            path = f"/api/rollouts/{image_instance(given.version_id)}/{given.decision}"
+            async with self._client.post(path, json=body, headers=_signed_in(given.by, given.roles)) as answer:
+                if answer.status >= 300:
+                    problem = json.loads(await answer.read())
+                    refused = f"{given.by} wants to {given.decision}, and the app answers {answer.status}"
+                    self.story.add(self.clock.now(), IMAGE, f"{refused}: {problem['detail']}")
+
+        for answered in self.stage.answers:
+            self.clock.call_at(answered.at, partial(post, answered))
+
     # --------------------------------------------------------------------------------------------------- how it ended
 
     def _result(self, host: Host, seconds: float, *, ended: bool) -> Result:
@@ -215,6 +242,7 @@ class Run:
             story=tuple(self.story.lines),
             journal=tuple(self.estate.journal.entries),
             violations=tuple(self.watch.violations),
+            last_version=self._version(target),
             host={
                 "episodes": host.stats.episodes,
                 "activities": host.stats.activities,
@@ -224,6 +252,12 @@ class Run:
             replicas=_replicas_of(self.estate, target),
         )
         return replace(result, problems=tuple(self._problems(result, ended=ended)))
+
+    def _version(self, version_id: str) -> ImageVersion | None:
+        definition = version_id.rpartition("/versions/")[0]
+        return (
+            self.estate.galleries.definition(definition).versions.get(short_version(version_id)) if definition else None
+        )
 
     def _problems(self, result: Result, *, ended: bool) -> Iterator[str]:
         wanted = self.scenario.outcome
@@ -262,6 +296,13 @@ def _app_connected_to(arm: Arm) -> Iterator[None]:
         yield
     finally:
         connect.use(None)
+
+
+def _signed_in(name: str, roles: Sequence[str]) -> dict[str, str]:
+    """The header by which App Service authentication tells an app who calls."""
+    claims = [{"typ": "preferred_username", "val": name}, *({"typ": "roles", "val": role} for role in roles)]
+    principal = json.dumps({"auth_typ": "aad", "claims": claims}).encode()
+    return {"X-MS-CLIENT-PRINCIPAL": base64.b64encode(principal).decode()}
 
 
 @contextmanager

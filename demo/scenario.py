@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from demo.policies import REGION, host_prefix
 from simulator.builders import Office, office_pool
@@ -44,7 +44,8 @@ class Scenario:
 
     `policy` is the text of a policy file. `set_the_stage` builds the estate and plans what happens in it; the clock
     stands at `begins` then. `faults` are what goes wrong with Azure's answers by chance. A run that has not ended
-    after `lasts_at_most` has failed.
+    after `lasts_at_most` has failed. `sweep` is the schedule of the app's timer; `tick` is how often the run looks
+    whether it is over, and Azure's own doings happen at the latest.
     """
 
     name: str
@@ -56,6 +57,21 @@ class Scenario:
     faults: Mapping[Site, Chance] = field(default_factory=dict)
     begins: datetime = MORNING
     lasts_at_most: timedelta = timedelta(hours=40)
+    sweep: str = "0 */15 * * * *"
+    tick: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person sends to the app about a ring of the rollout of `version_id`, and which app roles they have."""
+
+    at: datetime
+    version_id: str
+    decision: Literal["approve", "reject"]
+    by: str
+    reason: str
+    ring: str = ""
+    roles: tuple[str, ...] = ("Approver",)
 
 
 @dataclass
@@ -67,6 +83,7 @@ class Stage:
     offices: dict[str, Office] = field(default_factory=dict)
     published: list[str] = field(default_factory=list)
     repeated_events: list[datetime] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     last_act: datetime | None = None
 
     def office(self, name: str = "office", hosts: int = 12, **described: Any) -> Office:
@@ -87,6 +104,7 @@ class Stage:
         *,
         takes: Mapping[str, timedelta | str | None] | None = None,
         flaws: Flaws = GOOD,
+        day: int = 0,
         replicas: int = 1,
     ) -> None:
         """Let the image team publish a version at a time of day, with so many replicas in each region.
@@ -101,11 +119,25 @@ class Stage:
         def publish() -> None:
             office.publish(version, tuple(copies), takes=copies, flaws=flaws, replicas=replicas)
 
-        self.at(clock, publish, by="image team")
+        self.at(clock, publish, day=day, by="image team")
 
     def repeat_event(self, clock: str) -> None:
         """Let Event Grid deliver its last event once more, as it may at any time."""
         self.repeated_events.append(self.moment(clock))
+
+    def answer(
+        self,
+        clock: str,
+        decision: Literal["approve", "reject"],
+        reason: str,
+        *,
+        day: int,
+        by: str = "andrea@contoso.com",
+        **said: Any,
+    ) -> None:
+        """Let a person answer about the version published last; `said` are other fields of an Answer."""
+        answered = Answer(self.moment(clock, day), self.published[-1], decision, by, reason, **said)
+        self.answers.append(answered)
 
     def moment(self, clock: str, day: int = 0) -> datetime:
         """A time of day as an instant; remembered, as a run is not over before its script is."""

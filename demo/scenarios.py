@@ -20,6 +20,7 @@ from demo.outcomes import (
     story_tells,
 )
 from demo.policies import REGION, policy_text
+from demo.ring_scenarios import RING_SCENARIOS
 from demo.scenario import MORNING, Outcome, Scenario, Stage
 from simulator.faults import Chance, Site
 from simulator.galleries import Flaws, Takes
@@ -425,6 +426,7 @@ SCENARIOS: dict[str, Scenario] = {
         NO_ROOM,
         NEWER_VERSION,
         RETIRE,
+        *RING_SCENARIOS,
     )
 }
 """Every scenario by its name, the default first."""

@@ -8,11 +8,12 @@ from rollout.policy import ImagePolicy, PoolPolicy
 
 
 class ImageRollout(Struct, frozen=True):
-    """Roll one image version out to these host pools."""
+    """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did."""
 
     version_id: str
     image: ImagePolicy
     pools: tuple[PoolPolicy, ...]
+    started_by: str = ""
 
 
 class PoolRollout(Struct, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from rollout.model import ImageVersion, is_marketplace, short_version, version_number
 from rollout.policy import ImagePolicy
+from rollout.verdicts import finding_of, is_bad
 
 
 def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImagePolicy) -> str:
@@ -16,10 +17,13 @@ def why_not(version: ImageVersion, others: Iterable[ImageVersion], image: ImageP
     """
     if not is_usable(version):
         return f"its provisioning state is {version.provisioning}"
+    if is_bad(version.tags):
+        found = finding_of(version.tags)
+        return f"it is {found.verdict}" + (f": {found.reason}" if found.reason else "")
     if image.only_version:
         names_it = version.id.lower() == image.only_version.lower()
         return "" if names_it else f"the policy names version {short_version(image.only_version)} and no other"
-    if version.exclude_from_latest and not image.include_excluded:
+    if _is_held_back(version, image):
         return "it is excluded from latest"
     newest = newest_version(others, image)
     if newest is not None and _number(newest) > _number(version):
@@ -73,9 +77,15 @@ def newest_version(versions: Iterable[ImageVersion], image: ImagePolicy) -> Imag
         for version in versions
         if version_number(version.id) is not None
         and is_usable(version)
-        and (version.id.lower() == only if only else image.include_excluded or not version.exclude_from_latest)
+        and not is_bad(version.tags)
+        and (version.id.lower() == only if only else not _is_held_back(version, image))
     ]
     return max(usable, key=_number, default=None)
+
+
+def _is_held_back(version: ImageVersion, image: ImagePolicy) -> bool:
+    """Excluded from latest by its publisher; where `latest` is earned every version is, until it has earned it."""
+    return version.exclude_from_latest and not image.include_excluded and image.latest != "earned"
 
 
 def _number(version: ImageVersion) -> tuple[int, int, int]:

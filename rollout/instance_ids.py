@@ -10,6 +10,9 @@ import re
 
 from rollout.model import definition_of, is_marketplace, short_version
 
+APPROVAL_EVENT = "approval"
+"""The external event by which people's answers reach a rollout. The SDK compares its name with case."""
+
 LONGEST = 100
 LONGEST_POOL_NAME = 40
 _LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1
@@ -25,7 +28,7 @@ def image_instance(version_id: str, attempt: int = 1) -> str:
     if not definition or version == version_id:
         raise ValueError(f"not the id of an image version: {version_id[:200]!r}")
     gallery, _, image = definition.replace("/images/", ":").rpartition("/")[2].rpartition(":")
-    suffix = f"-{version}-{_digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
+    suffix = f"-{version}-{digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
     return _safe(f"image-{gallery.rpartition(':')[2]}-{image}")[: _LONGEST_IMAGE_INSTANCE - len(suffix)] + suffix
 
 
@@ -64,29 +67,30 @@ def retirement_instance(definition_id: str) -> str:
     if not definition:
         raise ValueError(f"not the id of a gallery image definition: {definition_id[:200]!r}")
     parts = definition.split("/")
-    return _safe(f"retire-{parts[-3]}-{parts[-1]}")[: LONGEST - 7] + f"-{_digest(definition, 6)}"
+    return _safe(f"retire-{parts[-3]}-{parts[-1]}")[: LONGEST - 7] + f"-{digest(definition, 6)}"
 
 
 def version_rolled_out(instance_id: str, definition_id: str) -> str:
     """The number of the version of this definition that an image instance rolls out, "" when it is of another one."""
     named = re.search(r"-(\d+\.\d+\.\d+)-([0-9a-f]{6})(?:-\d+)?$", instance_id)
-    return named[1] if named and named[2] == _digest(definition_of(definition_id), 6) else ""
+    return named[1] if named and named[2] == digest(definition_of(definition_id), 6) else ""
 
 
 def host_pool_key(pool_id: str) -> str:
     """The key of a host pool's lease: its name to recognise it by and a digest of its id, in any case the same."""
     pool_id = pool_id.strip("/").lower()
-    return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{_digest(pool_id, 16)}"
+    return f"{_safe(pool_id.rpartition('/')[2])[:64]}-{digest(pool_id, 16)}"
 
 
 def image_key(name: str) -> str:
     """The key of an image's schedule: the image's name in the policy, in any case the same, and a digest of it."""
-    return f"{_safe(name)[:64]}-{_digest(name.lower(), 16)}"
+    return f"{_safe(name)[:64]}-{digest(name.lower(), 16)}"
 
 
 def _safe(text: str) -> str:
     return re.sub(r"[^a-z0-9._()|-]", "-", text.lower())
 
 
-def _digest(text: str, length: int) -> str:
+def digest(text: str, length: int = 8) -> str:
+    """So many hexadecimal digits that stand for a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -25,12 +25,13 @@ QUARANTINE_TAG = "goldroll-quarantined"
 
 
 class Phase(StrEnum):
-    """Where a host pool's rollout stands. The last seven are final: nothing more happens by itself."""
+    """Where a rollout stands, of one host pool or as a whole. The last eight are final: nothing more happens."""
 
     SCHEDULED = "Scheduled"
     WAITING_REPLICATION = "WaitingReplication"
     WAITING_WINDOW = "WaitingWindow"
     WAITING_CAPACITY = "WaitingCapacity"
+    WAITING_GATE = "WaitingGate"
     CANARY = "Canary"
     BAKING = "Baking"
     ROLLING = "Rolling"
@@ -39,6 +40,7 @@ class Phase(StrEnum):
     SUCCEEDED = "Succeeded"
     SUCCEEDED_WITH_SKIPS = "SucceededWithSkips"
     REFUSED = "Refused"
+    BLOCKED = "Blocked"
     FAILED = "Failed"
 
 

@@ -10,20 +10,23 @@ from rollout.model import Phase
 _WORST_FIRST = (Phase.HALTED, Phase.FAILED, Phase.SUPERSEDED)
 
 
-def overall_phase(pools: Iterable[Phase], *, regions_missed: bool = False, halted: bool = False) -> Phase:
-    """The phase of the whole from the final phases of its pools.
+def overall_phase(
+    pools: Iterable[Phase], *, regions_missed: bool = False, rejected: bool = False, halted: bool = False
+) -> Phase:
+    """The phase of the whole from the final phases of its pools; `rejected`: a ring's gates did not hold.
 
-    The first that applies: Halted if any pool halted, because then the image is suspect everywhere, or if the whole was
-    `halted` for want of a region; Failed if any failed, or if every one was refused; Superseded if any was;
-    SucceededWithSkips if any skipped hosts or was refused, or a region of the policy was missed; else Succeeded.
+    The first that applies: Halted if any pool halted, because then the image is suspect everywhere, if it was rejected,
+    or if the whole was `halted` for want of a region; Failed if any failed, or if every one was refused; Superseded if
+    any was; Failed if any was blocked, by whatever; SucceededWithSkips if any skipped hosts or was refused, or a region
+    of the policy was missed; else Succeeded.
     """
     phases = Counter(pools)
-    if halted:
+    if rejected or halted:
         return Phase.HALTED
     for phase in _WORST_FIRST:
         if phases[phase]:
             return phase
-    if phases[Phase.REFUSED] == phases.total():
+    if phases[Phase.BLOCKED] or phases[Phase.REFUSED] == phases.total():
         return Phase.FAILED
     if phases[Phase.REFUSED] or phases[Phase.SUCCEEDED_WITH_SKIPS] or regions_missed:
         return Phase.SUCCEEDED_WITH_SKIPS

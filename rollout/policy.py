@@ -199,13 +199,80 @@ class RetentionPolicy(_Model, frozen=True):
     subscriptions: tuple[Subscription, ...] = ()
 
 
+class RingStart(_Model, frozen=True):
+    """When a ring may start: `after` its turn has come, and only while one of `windows` is open (no list: always).
+
+    Its turn comes when the ring before it has passed its gates; that of the first ring when the rollout starts.
+    """
+
+    after: timedelta = timedelta(0)
+    windows: tuple[Window, ...] = ()
+
+
+class ApprovalGate(_Model, frozen=True):
+    """A person's yes, asked for when the ring's host pools are done; `deadline` counts from then.
+
+    `roles` (in any case of letters) may answer; with `other_than_starter` not who has started the rollout.
+    """
+
+    deadline: timedelta = timedelta(days=3)
+    on_timeout: Literal["wait", "reject", "approve"] = "wait"
+    roles: tuple[str, ...] = ("Approver",)
+    other_than_starter: bool = False
+
+
+class HealthGate(_Model, frozen=True):
+    """The ring's hosts on the new version, judged by each pool's `health` when the other gates hold.
+
+    Too many unhealthy ones, or none that could be judged, have `within` to get better.
+    """
+
+    max_unhealthy_percent: Percent = 0
+    within: timedelta = hours(2)
+
+
+class SmokeTestGate(_Model, frozen=True):
+    """A PowerShell script that runs in the guest of one host of each pool; exit code 0 means that it can serve.
+
+    Azure ends it after `timeout`. A pool has `within` to have a host that can run it.
+    """
+
+    script: Annotated[str, Meta(max_length=4000)]
+    timeout: timedelta = minutes(15)
+    within: timedelta = hours(2)
+
+
+class GatesPolicy(_Model, frozen=True):
+    """What must hold, besides its host pools' success, before a ring counts as passed. All of it."""
+
+    soak: timedelta = timedelta(0)
+    smoke_test: SmokeTestGate | None = None
+    approval: ApprovalGate | None = None
+    health: HealthGate | None = None
+
+
+class RingPolicy(_Model, frozen=True):
+    """Host pools that get a version together, after the rings before this one have passed.
+
+    At most `concurrency` of them are rolled at the same time, all at once when it is not set.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    host_pools: tuple[str, ...]
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
+    start: RingStart = RingStart()
+    gates: GatesPolicy = GatesPolicy()
+
+
 class ImagePolicy(_Model, frozen=True):
     """An image whose new versions are rolled out, as they are published or on a `schedule`.
 
     One of three says which: a gallery image definition, one `version_id` of such a definition, or a marketplace image.
 
     `include_excluded` also rolls out versions that are excluded from latest. The regular sweep starts a version whose
-    event was lost if it was published at most `sweep_lookback` ago.
+    event was lost if it was published at most `sweep_lookback` ago. `rings` say in which order host pools get a
+    version; without them all of them get it at once. With `latest` "earned" a version is excluded from latest until it
+    has passed its last ring, and versions that are excluded are rolled out as well.
     """
 
     name: str
@@ -216,6 +283,8 @@ class ImagePolicy(_Model, frozen=True):
     replication: ReplicationPolicy = ReplicationPolicy()
     sweep_lookback: timedelta = timedelta(days=3)
     retention: RetentionPolicy = RetentionPolicy()
+    latest: Literal["as_published", "earned"] = "as_published"
+    rings: tuple[RingPolicy, ...] = ()
     schedule: SchedulePolicy | None = None
 
     @property

@@ -20,9 +20,11 @@ from rollout.policy import (
     Amount,
     CanaryPolicy,
     DrainPolicy,
+    GatesPolicy,
     HealthPolicy,
     Percent,
     RetentionPolicy,
+    RingStart,
     SchedulePolicy,
     Subscription,
     VersionNumber,
@@ -36,6 +38,8 @@ _MAY_BE_ZERO = {
     (DrainPolicy, "disconnected_grace"),
     (HealthPolicy, "settle"),
     (RetentionPolicy, "end_of_life_after"),
+    (RingStart, "after"),
+    (GatesPolicy, "soak"),
     (SchedulePolicy, "min_age"),
 }
 _OTHER_DURATION = re.compile(

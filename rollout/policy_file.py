@@ -15,6 +15,7 @@ from rollout.image_rules import SOURCES, conflicts_of_image
 from rollout.model import definition_of
 from rollout.policy import ImagePolicy, Policy, PoolPolicy
 from rollout.policy_check import Check, unknown_key
+from rollout.policy_rings import check_rings
 from rollout.policy_rules import conflicts_of
 from rollout.policy_tree import Entry, PolicyError, Problem, meant, read_tree, shorten
 from rollout.presets import preset_values
@@ -41,6 +42,7 @@ def read_policy(text: str) -> Policy:
     _check_images(images, check)
     _check_pools(pools, check)
     _check_between(images, pools, check)
+    check_rings(images, pools, check)
     if check.problems:
         raise PolicyError(check.problems)
     return msgspec.convert(

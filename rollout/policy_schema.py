@@ -39,7 +39,41 @@ _DESCRIPTIONS = {
         "sweep_lookback": "The sweep for versions whose event was missed looks at those published since then.",
         "replication": "How long to wait for replicas, and in which regions.",
         "retention": "What becomes of versions that newer ones have overtaken.",
+        "latest": "as_published: excludeFromLatest is left alone. earned: it is set until the last ring has passed.",
+        "rings": "In which order host pools get a version; no list: all at once. A ring that fails stops the rest.",
         "schedule": "When versions are rolled out; without it, as soon as they are published.",
+    },
+    "RingPolicy": {
+        "name": "Short name of the ring in messages and approvals.",
+        "host_pools": "Names of the host pools that get a version together.",
+        "concurrency": "Host pools that are rolled at the same time at most; not set for all.",
+        "start": "When the ring may start, once the ring before it has passed.",
+        "gates": "What must hold, besides the host pools' success, before the ring has passed.",
+    },
+    "RingStart": {
+        "after": "So long after the ring before has passed.",
+        "windows": "Only while one of these is open; no list means always.",
+    },
+    "GatesPolicy": {
+        "soak": "The version must have been in use in the ring for so long.",
+        "smoke_test": "A script must have ended well on a host of each pool.",
+        "approval": "A person must have said yes.",
+        "health": "The ring's hosts on the new version must be healthy, judged when the other gates hold.",
+    },
+    "SmokeTestGate": {
+        "script": "PowerShell; exit code 0 means that the host can serve people.",
+        "timeout": "Azure ends the script after this.",
+        "within": "How long a host pool has to have a healthy host that can run it.",
+    },
+    "ApprovalGate": {
+        "deadline": "How long people have to answer, from when the ring's host pools are done.",
+        "on_timeout": "When nobody has: wait on, reject the version, or go on as if it had been approved.",
+        "roles": "Who may answer: app roles of the caller, or FunctionKey for whoever holds a function key.",
+        "other_than_starter": "Who has started the rollout must not approve it.",
+    },
+    "HealthGate": {
+        "max_unhealthy_percent": "Percent of the running hosts on the new version that may be unhealthy.",
+        "within": "How long unhealthy hosts, or hosts that are all switched off, have to get better.",
     },
     "SchedulePolicy": {
         "zone": "IANA time zone of `start`.",

@@ -16,8 +16,10 @@ from rollout.policy import (
     ImagePolicy,
     NoticeText,
     PoolPolicy,
+    RingPolicy,
     SchedulePolicy,
     SessionHostTemplate,
+    SmokeTestGate,
     Window,
 )
 from rollout.policy_tree import meant, shorten
@@ -26,6 +28,9 @@ from rollout.windows import UnreadableWindow, read_start, read_zone
 
 Shape = Callable[[str], Iterator[str]]
 """Yields what is wrong with a text, nothing when it is right."""
+
+LONGEST_SCRIPT = 4000
+"""A rollout carries its policy from its start to its end."""
 
 MAX_ID_LENGTH = 1000
 """Azure's own ids stay well below."""
@@ -158,11 +163,21 @@ def _admin(text: str) -> Iterator[str]:
         yield f"Azure refuses the name {shorten(text)} for an administrator"
 
 
+def _script(text: str) -> Iterator[str]:
+    if not text.strip():
+        yield "must not be empty: without a script nothing is tested"
+    elif len(text) > LONGEST_SCRIPT:
+        yield f"has {len(text)} characters; at most {LONGEST_SCRIPT} are read, so let it fetch what is longer"
+
+
 def _os_disk(text: str) -> Iterator[str]:
     if text.lower() == "ultrassd_lrs":
         yield "UltraSSD_LRS cannot be used for OS disks: use Premium_LRS or StandardSSD_LRS"
 
 
+_SHORT_NAME = _pattern(
+    r"[a-z0-9][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits or hyphens, not beginning with a hyphen"
+)
 _NAME = _pattern(r"\S(.{0,78}\S)?", "a name of 1 to 80 characters")
 _PREFIX = _pattern(
     rf"[A-Za-z][A-Za-z0-9-]{{0,{MAX_PREFIX_LENGTH - 1}}}",
@@ -174,9 +189,9 @@ SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (ImagePolicy, "name"): _NAME,
     (ImagePolicy, "definition_id"): _definition_id,
     (ImagePolicy, "version_id"): _version_id,
-    (PoolPolicy, "name"): _pattern(
-        r"[a-z0-9][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits or hyphens, not beginning with a hyphen"
-    ),
+    (PoolPolicy, "name"): _SHORT_NAME,
+    (RingPolicy, "name"): _SHORT_NAME,
+    (SmokeTestGate, "script"): _script,
     (PoolPolicy, "host_pool_id"): _resource_id(
         "a host pool", "/providers/Microsoft.DesktopVirtualization/hostPools/{}"
     ),

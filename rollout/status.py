@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from rollout.gates import AskedApproval, RingPhase
 from rollout.model import Phase, RolloutState, short_version
 
 LONGEST_MESSAGE = 1000
@@ -56,20 +57,33 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
 
 
 class ImageStatus(Struct, frozen=True, omit_defaults=True):
-    """Where a rollout as a whole stands. `pools` maps each pool's name to its phase as far as the whole knows it."""
+    """Where a rollout as a whole stands. `pools` maps each pool's name to its phase as far as the whole knows it.
+
+    `rings` maps each ring to its phase, in their order; `asked` is what people are asked; `next` when something may
+    change without anybody's doing.
+    """
 
     image: str
     version: str
     phase: Phase
     message: str
     pools: dict[str, Phase]
+    rings: dict[str, RingPhase] = {}
+    asked: AskedApproval | None = None
+    next: datetime | None = None
 
 
 class ImageResult(Struct, frozen=True, omit_defaults=True):
-    """How a rollout ended, as a whole and for each pool."""
+    """How a rollout ended, as a whole and for each pool.
+
+    `rings` maps each ring to its phase, in their order; `smoke_tests` each pool that had one to where it ran and what
+    came of it.
+    """
 
     image: str
     version: str
     phase: Phase
     message: str
     pools: tuple[PoolStatus, ...]
+    rings: dict[str, RingPhase] = {}
+    smoke_tests: dict[str, str] = {}

@@ -86,4 +86,5 @@ class RunCommands:
             command.error = "The smoke test failed."
         else:
             command.execution_state, command.exit_code = "Succeeded", 0
+            command.output = "The smoke test passed."
         self._operations.end(command.operation)

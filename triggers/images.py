@@ -19,7 +19,7 @@ from rollout.policy import ImagePolicy, Policy
 from rollout.region_matrix import compare, required_regions
 from rollout.schedules import next_occurrences, spoken
 from rollout.windows import read_zone
-from triggers.rollouts import problem
+from triggers.problems import problem
 from triggers.scheduled_rollouts import remembered
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)

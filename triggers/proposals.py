@@ -87,7 +87,7 @@ def scheduled(policy: Policy, image: ImagePolicy, min_age: timedelta, at: dateti
     return _rollout(policy, image, version.id)
 
 
-def requested(image_name: str, number: str) -> ImageRollout | NotProposed:
+def requested(image_name: str, number: str, by: str) -> ImageRollout | NotProposed:
     """The rollout of a version that a person asks for: any that exists and is not broken, held back or not.
 
     Raises PolicyUnusable when there is no valid policy, StepFailed when Azure cannot be read.
@@ -106,7 +106,7 @@ def requested(image_name: str, number: str) -> ImageRollout | NotProposed:
         return NotProposed("NoSuchVersion", f"{image_name} has no version {number}")
     if not is_usable(version):
         return NotProposed("UnusableVersion", f"{image_name} {number} has provisioning state {version.provisioning}")
-    return _rollout(policy, image, version.id)
+    return _rollout(policy, image, version.id, by)
 
 
 def _read(policy: Policy, image: ImagePolicy, version_id: str) -> ImageVersion | None:
@@ -120,8 +120,8 @@ def _pools_of(policy: Policy, image: ImagePolicy) -> tuple[str, ...]:
     return tuple(pool.host_pool_id for pool in policy.host_pools if pool.image == image.name)
 
 
-def _rollout(policy: Policy, image: ImagePolicy, version_id: str) -> ImageRollout | NotProposed:
+def _rollout(policy: Policy, image: ImagePolicy, version_id: str, by: str = "") -> ImageRollout | NotProposed:
     pools = tuple(pool for pool in policy.host_pools if pool.image == image.name)
     if not pools:
         return NotProposed("NoHostPool", f"no host pool of the policy uses image {image.name}")
-    return ImageRollout(version_id, image, pools)
+    return ImageRollout(version_id, image, pools, by)

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from activities.plan_retirement import planned
 from activities.read_running_rollouts import running_rollouts
+from adapters.caller import UnknownCaller, caller_of
 from adapters.errors import StepFailed
 from adapters.gallery import list_versions
 from adapters.policy_source import PolicyUnusable, current_policy
@@ -21,7 +22,7 @@ from rollout.instance_ids import retirement_instance
 from rollout.policy import ImagePolicy, Policy
 from rollout.retention import RetentionPlan
 from rollout.retirement import Retirement, RetirementOrder, actions_of, retirement_of, summary
-from triggers.rollouts import LONGEST_BODY, problem
+from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.starting import has_ended
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
@@ -79,7 +80,7 @@ async def show_retirement(req: func.HttpRequest, client: df.DurableOrchestration
     except StepFailed as failed:
         return problem(502, "AzureUnreadable", str(failed))
     last = await client.get_status(retirement_instance(image.definition_id))
-    return _json(_view(image, plan, last), 200)
+    return answer(_view(image, plan, last), 200)
 
 
 @bp.route(route="images/{name}/retirement", methods=["POST"])
@@ -87,20 +88,23 @@ async def show_retirement(req: func.HttpRequest, client: df.DurableOrchestration
 async def start_retirement(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """POST /api/images/{name}/retirement `{"reason": "..."}`: carry the plan out now, whatever `mode` the policy says.
 
-    202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 404, 409,
-    503: problem+json says what is wrong.
+    202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 403,
+    404, 409, 503: problem+json says what is wrong.
     """
     try:
         request = _read(req.get_body())
     except msgspec.MsgspecError as error:
         return problem(400, "BadRequest", f'the body must be empty or like {{"reason": "make room"}}: {error}')
+    try:
+        caller = caller_of(req.headers)
+    except UnknownCaller as error:
+        return problem(403, "UnknownCaller", str(error))
     found = await _image(req)
     if isinstance(found, func.HttpResponse):
         return found
     policy, image = found
-    by = req.headers.get("x-ms-client-principal-name") or "function key"
-    id, is_new = await _start(client, retirement_of(policy, image, apply=True, by=by, why=request.reason))
-    return _json({"id": id, "image": image.name}, 202 if is_new else 200, {"Location": req.url.split("?")[0]})
+    id, is_new = await _start(client, retirement_of(policy, image, apply=True, by=caller.name, why=request.reason))
+    return answer({"id": id, "image": image.name}, 202 if is_new else 200, {"Location": req.url.split("?")[0]})
 
 
 async def _image(req: func.HttpRequest) -> tuple[Policy, ImagePolicy] | func.HttpResponse:
@@ -172,9 +176,3 @@ def _view(image: ImagePolicy, plan: RetentionPlan, last: Any) -> dict[str, Any]:
             **(told if isinstance(told, dict) else {}),
         }
     return shown
-
-
-def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    return func.HttpResponse(
-        msgspec.json.encode(body), status_code=status, headers=headers, mimetype="application/json", charset="utf-8"
-    )

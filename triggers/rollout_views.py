@@ -11,6 +11,9 @@ from triggers.starting import ORCHESTRATION, has_ended
 
 View = dict[str, Any]
 
+_WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOCKED)
+"""Phases of host pools that a rollout has not started, or will not."""
+
 
 def is_rollout(status: Any) -> bool:
     """The status is of a rollout as a whole."""
@@ -29,7 +32,7 @@ def pools_of(status: Any) -> dict[str, str]:
     return {
         name: pool_instance(status.instance_id, name)
         for name, phase in pools.items()
-        if phase != Phase.WAITING_REPLICATION
+        if phase not in _WITHOUT_ORCHESTRATION
     }
 
 
@@ -52,9 +55,15 @@ def view_of(status: Any, pools: dict[str, Any]) -> View:
     """A rollout with its host pools: `pools` maps each to the status of its own orchestration, which may be empty."""
     results = {pool.get("pool"): pool for pool in _as_dict(status.output).get("pools", [])}
     phases = _as_dict(_as_dict(status.custom_status).get("pools"))
-    return summary_of(status) | {
-        "pools": [results.get(name) or _pool_view(name, phase, pools.get(name)) for name, phase in phases.items()]
-    }
+    shown = _as_dict(status.custom_status)
+    about_rings: View = {key: shown[key] for key in ("rings", "asked", "next") if key in shown}
+    return (
+        summary_of(status)
+        | about_rings
+        | {
+            "pools": [results.get(name) or _pool_view(name, phase, pools.get(name)) for name, phase in phases.items()],
+        }
+    )
 
 
 def _pool_view(name: str, phase: str, status: Any) -> View:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Annotated, Any
+from typing import Annotated
 
 import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 from msgspec import Meta, Struct
 
+from adapters.caller import UnknownCaller, caller_of
 from adapters.errors import StepFailed
 from adapters.policy_source import PolicyUnusable
 from rollout.instance_ids import is_image_instance
+from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.proposals import NotProposed, requested
 from triggers.rollout_views import created_at, is_rollout, pools_of, summary_of, view_of
 from triggers.starting import start_again
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
-
-LONGEST_BODY = 10_000
 
 _log = logging.getLogger("goldroll.triggers")
 
@@ -40,7 +40,7 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
     """POST /api/rollouts `{"image": "win11", "version": "1.2.3"}`.
 
     202 with the rollout when it starts; 200 with the one that runs or has succeeded already, so that asking twice is
-    safe. One that has ended otherwise is attempted again. 400, 404, 409: problem+json says what is wrong.
+    safe. One that has ended otherwise is attempted again. 400, 403, 404, 409: problem+json says what is wrong.
     """
     try:
         request = _read(req.get_body())
@@ -48,7 +48,11 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
         example = '{"image": "win11", "version": "1.2.3"}'
         return problem(400, "BadRequest", f"the body must be like {example}: {error}")
     try:
-        proposal = await asyncio.to_thread(requested, request.image, request.version)
+        caller = caller_of(req.headers)
+    except UnknownCaller as error:
+        return problem(403, "UnknownCaller", str(error))
+    try:
+        proposal = await asyncio.to_thread(requested, request.image, request.version, caller.name)
     except PolicyUnusable as error:
         return problem(503, "PolicyUnusable", f"the policy cannot be used: {error}")
     except StepFailed as failed:
@@ -59,7 +63,7 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
     _log.info("a request %s %s", "starts" if start.is_new else "finds", start.instance_id)
     location = f"{req.url.split('?')[0].rstrip('/')}/{start.instance_id}"
     body = {"id": start.instance_id, "image": request.image, "version": request.version}
-    return _json(body, 202 if start.is_new else 200, {"Location": location})
+    return answer(body, 202 if start.is_new else 200, {"Location": location})
 
 
 @bp.route(route="rollouts", methods=["GET"])
@@ -68,7 +72,7 @@ async def list_rollouts(req: func.HttpRequest, client: df.DurableOrchestrationCl
     """GET /api/rollouts: all rollouts that Durable remembers, the newest first, without their pools' details."""
     statuses = [status for status in await client.get_status_all() if is_rollout(status)]
     newest_first = sorted(statuses, key=created_at, reverse=True)
-    return _json({"rollouts": [summary_of(status) for status in newest_first]}, 200)
+    return answer({"rollouts": [summary_of(status) for status in newest_first]}, 200)
 
 
 @bp.route(route="rollouts/{id}", methods=["GET"])
@@ -80,25 +84,10 @@ async def show_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCli
     if not status:
         return problem(404, "NoSuchRollout", f"there is no rollout {instance_id[:200]!r}")
     pools = {name: await client.get_status(id) for name, id in pools_of(status).items()}
-    return _json(view_of(status, pools), 200)
-
-
-def problem(status: int, code: str, detail: str) -> func.HttpResponse:
-    """An error as RFC 9457 wants it; `code` is ours, for machines."""
-    titles = {400: "Bad request", 404: "Not found", 409: "Conflict", 502: "Bad gateway", 503: "Service unavailable"}
-    body = {"type": "about:blank", "title": titles[status], "status": status, "detail": detail, "code": code}
-    return func.HttpResponse(
-        msgspec.json.encode(body), status_code=status, mimetype="application/problem+json", charset="utf-8"
-    )
+    return answer(view_of(status, pools), 200)
 
 
 def _read(body: bytes) -> RolloutRequest:
     if len(body) > LONGEST_BODY:
         raise msgspec.ValidationError(f"{len(body)} bytes are too many")
     return msgspec.json.decode(body, type=RolloutRequest)
-
-
-def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    return func.HttpResponse(
-        msgspec.json.encode(body), status_code=status, headers=headers, mimetype="application/json", charset="utf-8"
-    )

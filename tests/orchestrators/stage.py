@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-ACTIVITY, SUB_ORCHESTRATION, CONTINUE_AS_NEW, TIMER, ENTITY = 0, 2, 4, 5, 7
+ACTIVITY, SUB_ORCHESTRATION, CONTINUE_AS_NEW, TIMER, EVENT, ENTITY = 0, 2, 4, 5, 6, 7
 MOST_EPISODES, MOST_EXECUTIONS = 2000, 200
 
 
@@ -50,7 +50,11 @@ class Played:
 
 
 class Play:
-    """Plays one orchestration. `answers` maps names of activities and sub-orchestrations to functions of the input."""
+    """Plays one orchestration. `answers` maps names of activities and sub-orchestrations to functions of the input.
+
+    `events` are the external events that will be raised: when, their name, and what they bear, which arrives as JSON
+    text in a string, as the client sends it.
+    """
 
     def __init__(
         self, name: str, answers: dict[str, Callable[[Any], Any]], instance_id: str = "image-x:office"
@@ -60,6 +64,7 @@ class Play:
         self._answers = answers
         self._instance_id = instance_id
         self.entities: dict[str, Any] = {}
+        self.events: list[tuple[datetime, str, Any]] = []
         self.now = START
         self.played = Played()
 
@@ -86,7 +91,9 @@ class Play:
             if state is None:
                 return None
             before, actions = actions, _flat(state["actions"])
-            assert actions[: len(before)] == before, "a replay took other actions than the first time"
+            self._drop_cancelled(actions)
+            same = [_as_scheduled(action) for action in actions[: len(before)]]
+            assert same == [_as_scheduled(action) for action in before], "a replay took other actions than before"
             self.played.statuses.append(state.get("customStatus"))
             if actions and actions[-1]["actionType"] == CONTINUE_AS_NEW:
                 assert not self._open, "something is still open when the execution ends"
@@ -125,6 +132,12 @@ class Play:
             self.played.error = str(error).split("\n")[0]
             return None
         return state
+
+    def _drop_cancelled(self, actions: list[dict[str, Any]]) -> None:
+        """A cancelled timer is no longer open. (Durable lets it fire all the same, and nobody listens.)"""
+        for sequence, action in enumerate(actions):
+            if action.get("isCanceled"):
+                self._open.pop(sequence, None)
 
     def _add(self, event: dict[str, Any]) -> None:
         defaults = {"EventId": -1, "IsPlayed": False, "Timestamp": _text(self.now)}
@@ -197,17 +210,30 @@ class Play:
         """The events of the next moment at which anything happens; time moves there."""
         assert self._open, "the orchestration waits for nothing"
         self._add({"EventType": 13})
-        self.now = max(self.now, min(at for at, _ in self._open.values())) + timedelta(milliseconds=10)
+        moments = [at for at, _ in self._open.values()] + [at for at, _, _ in self.events]
+        self.now = max(self.now, min(moments)) + timedelta(milliseconds=10)
+        raised = [(name, given) for at, name, given in self.events if at <= self.now]
+        self.events = [event for event in self.events if event[0] > self.now]
         due = [sequence for sequence, (at, _) in self._open.items() if at <= self.now]
-        return [self._open.pop(sequence)[1] for sequence in due]
+        return [
+            *({"EventType": 15, "Name": name, "Input": json.dumps(json.dumps(given))} for name, given in raised),
+            *(self._open.pop(sequence)[1] for sequence in due),
+        ]
 
 
 def _flat(actions: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The actions in the order of their sequence numbers; compound ones stand for their children."""
+    """The actions in the order of their sequence numbers; compound ones stand for their children.
+
+    Waits for external events have no number and are left out.
+    """
     flat: list[dict[str, Any]] = []
     for action in [action for episode in actions for action in episode]:
         flat += action.get("compoundActions", [action])
-    return flat
+    return [action for action in flat if action["actionType"] != EVENT]
+
+
+def _as_scheduled(action: dict[str, Any]) -> dict[str, Any]:
+    return {**action, "isCanceled": False} if action["actionType"] == TIMER else action
 
 
 def _text(at: datetime) -> str:

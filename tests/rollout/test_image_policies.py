@@ -180,3 +180,8 @@ def test_one_marketplace_image_under_two_names_is_refused() -> None:
     file = of_source(marketplace=MARKETPLACE)
     file["images"].append({"name": "again", "marketplace": {**MARKETPLACE, "offer": "Office-365"}})
     assert "an image definition is rolled out once" in the_problem_in(file)
+
+
+def test_latest_cannot_be_earned_by_an_image_of_the_marketplace() -> None:
+    problem = the_problem_in(of_source(marketplace=MARKETPLACE, latest="earned"))
+    assert problem.startswith("images[0].latest: only its publisher can exclude")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ class Instances:
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self.started: list[tuple[str, str, Any]] = []
+        self.raised: list[tuple[str, str, Any]] = []
         self.racing = False
         self.broken = False
         self.lists_nothing = False
@@ -50,6 +52,9 @@ class Instances:
         wanted = {status.name for status in runtime_status or ()}
         found = [status for status in self.known.values() if not wanted or status["runtimeStatus"] in wanted]
         return [] if self.lists_nothing else [DurableOrchestrationStatus.from_json(status) for status in found]
+
+    async def raise_event(self, instance_id: str, name: str, given: Any) -> None:
+        self.raised.append((instance_id, name, given))
 
     async def start_new(self, name: str, instance_id: str, given: Any) -> str:
         if self.broken:
@@ -89,3 +94,9 @@ def function_of(builder: Any) -> Any:
 def as_client(instances: Instances) -> DurableOrchestrationClient:
     """The stand-in, as the type that triggers ask for."""
     return instances  # type: ignore[return-value]
+
+
+def principal(name: str = "andrea@contoso.com", *roles: str) -> dict[str, str]:
+    """The header by which App Service authentication tells who calls."""
+    claims = [{"typ": "preferred_username", "val": name}, *({"typ": "roles", "val": role} for role in roles)]
+    return {"X-MS-CLIENT-PRINCIPAL": base64.b64encode(json.dumps({"claims": claims}).encode()).decode()}

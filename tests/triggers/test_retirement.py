@@ -21,7 +21,7 @@ from simulator.errors import AzureError
 from simulator.faults import Site
 from tests.adapters.office import SimulatedOffice, simulated_office
 from tests.triggers.conftest import PolicyFile
-from tests.triggers.durable import Instances, as_client, function_of
+from tests.triggers.durable import Instances, as_client, function_of, principal
 from triggers import retirement
 
 URL = "http://127.0.0.1:7071/api/images/win11/retirement"
@@ -147,15 +147,26 @@ async def test_a_policy_that_cannot_be_used_is_a_problem(instances: Instances, p
 
 
 async def test_a_request_starts_a_run_that_applies_and_says_who_asked_and_why(
-    office: SimulatedOffice, instances: Instances
+    office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    headers = {"x-ms-client-principal-name": "ada@contoso.com"}
-    status, body = await apply(instances, body={"reason": "make room"}, headers=headers)
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    status, body = await apply(instances, body={"reason": "make room"}, headers=principal("ada@contoso.com"))
 
     assert (status, body) == (202, {"id": id_of(office), "image": "win11"})
     ((name, id, given),) = instances.started
     assert (name, id) == ("retire_image_versions", id_of(office))
     assert (given["apply"], given["by"], given["why"]) == (True, "ada@contoso.com", "make room")
+
+
+async def test_a_caller_whom_the_platform_does_not_vouch_for_is_not_named(
+    office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(instances, headers={**principal("ada@contoso.com"), "x-ms-client-principal-name": "eve@contoso.com"})
+    assert instances.started[0][2]["by"] == "somebody with a function key"
+
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    status, body = await apply(instances, headers={"X-MS-CLIENT-PRINCIPAL": "nonsense"})
+    assert (status, body["code"]) == (403, "UnknownCaller")
 
 
 async def test_asking_twice_starts_one_run(office: SimulatedOffice, instances: Instances) -> None:
@@ -209,7 +220,7 @@ MARKETPLACE = "marketplace: {publisher: MicrosoftWindowsDesktop, offer: office-3
 async def test_single_versions_and_images_of_the_marketplace_are_not_retired(
     office: SimulatedOffice, instances: Instances, policy_file: PolicyFile
 ) -> None:
-    version_id = office.office.version_id("1.3.0").replace("/win11/", "/win10/")
+    version_id = office.office.version_id("1.3.0").replace("/images/", "/images/older-")
     named = f"  - name: fixed\n    version_id: {version_id}\n  - name: shop\n    {MARKETPLACE}\n"
     policy_file.replace("host_pools:", f"{named}host_pools:")
     await tick(instances)

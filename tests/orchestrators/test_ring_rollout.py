@@ -1,0 +1,199 @@
+"""Rings and gates in the real Durable SDK: events early, twice and together, cancelled timers, short histories."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from rollout.gates import RingPhase
+from rollout.model import Phase
+from rollout.policy import ApprovalGate, HealthGate, hours, minutes
+from tests.orchestrators.stage import START, Crash, Later, Play, Played
+from tests.rollout.ring_world import VERSION, a_ring, a_rollout, approves, rejects
+
+INSTANCE = "image-desktops-office-2.0.0-abc123"
+DAY = timedelta(days=1)
+READY = {"version": {"id": VERSION, "regions": {"westeurope": {"state": "Completed"}}}}
+HEALTHY = {"running": 4, "unhealthy": {}}
+
+
+def play(*rings: Any, events: Any = (), **answers: Any) -> Played:
+    """Play a rollout over these rings. `events` are answers by the time since the start."""
+
+    def roll(given: Any) -> Any:
+        pool = given["policy"]["name"]
+        return Later(hours(1), {"pool": pool, "version": "2.0.0", "phase": Phase.SUCCEEDED, "message": ""})
+
+    image = {key: answers.pop(key) for key in ("latest", "started_by") if key in answers}
+    stage = Play(
+        "roll_out_image",
+        {
+            "read_image_version": lambda _: READY,
+            "read_pool_regions": lambda _: {"regions": ["westeurope"]},
+            "roll_host_pool": roll,
+            "judge_hosts": lambda _: HEALTHY,
+            "mark_version": lambda _: {"ok": True},
+            **answers,
+        },
+        INSTANCE,
+    )
+    stage.events = [(START + at, "approval", _as_sent(answer)) for at, answer in events]
+    return stage.play(msgspec.to_builtins(a_rollout(*rings, **image)))
+
+
+def _as_sent(answer: Any) -> Any:
+    return msgspec.to_builtins(answer)
+
+
+def starts(played: Played) -> dict[str, timedelta]:
+    """When each pool was started, whole minutes after the start."""
+    return {
+        given["policy"]["name"]: timedelta(minutes=round((at - START) / minutes(1)))
+        for at, name, given in played.calls
+        if name == "roll_host_pool"
+    }
+
+
+ASKED = a_ring("validation", "test", approval=ApprovalGate(deadline=3 * DAY, on_timeout="reject"))
+PEOPLE = a_ring("people", "office", "branch")
+
+
+def test_an_approval_lets_the_next_ring_start() -> None:
+    played = play(ASKED, PEOPLE, events=[(DAY, approves("validation"))])
+
+    assert starts(played) == {"test": hours(0), "office": DAY, "branch": DAY}
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert played.output["rings"] == {"validation": RingPhase.PASSED, "people": RingPhase.PASSED}
+
+
+def test_an_approval_that_comes_too_early_is_told_and_a_later_one_counts(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "goldroll.story")
+    too_early = approves("validation", "raj@contoso.com")
+    played = play(
+        ASKED, PEOPLE, events=[(minutes(0), too_early), (minutes(20), too_early), (DAY, approves("validation"))]
+    )
+
+    assert starts(played)["office"] == DAY
+    assert sum("its host pools are not done yet" in told for told in caplog.messages) >= 1
+    assert sum("approves ring validation" in told for told in caplog.messages) == 1
+
+
+def test_two_approvals_in_one_moment_count_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "goldroll.story")
+    both = [(DAY, approves("validation")), (DAY, approves("validation", "raj@contoso.com"))]
+    played = play(ASKED, PEOPLE, events=both)
+
+    assert starts(played) == {"test": hours(0), "office": DAY, "branch": DAY}
+    assert sum("raj@contoso.com does not count" in told for told in caplog.messages) == 1
+
+
+def test_a_refused_answer_does_not_use_up_the_gate() -> None:
+    events = [
+        (hours(5), approves("validation", "raj@contoso.com", roles=("Reader",))),
+        (hours(6), "no answer at all"),
+        (hours(7), approves("people")),
+        (DAY, approves("validation")),
+    ]
+    assert starts(play(ASKED, PEOPLE, events=events))["office"] == DAY
+
+
+def test_a_rejection_ends_the_rollout() -> None:
+    played = play(ASKED, PEOPLE, events=[(DAY, rejects("validation"))])
+
+    assert played.output["phase"] == Phase.HALTED
+    assert played.output["rings"] == {"validation": "Failed", "people": "Blocked"}
+    assert {pool["pool"]: pool.get("reason", "") for pool in played.output["pools"]} == {
+        "test": "",
+        "office": "RingBlocked",
+        "branch": "RingBlocked",
+    }
+    assert played.output["message"].endswith("ring validation: rejected by andrea@contoso.com: printing is broken")
+
+
+def test_nobody_answers_until_the_deadline() -> None:
+    played = play(ASKED, PEOPLE)
+
+    assert played.output["phase"] == Phase.HALTED
+    assert timedelta(0) <= played.ended_at - START - hours(1) - 3 * DAY < minutes(5)
+
+
+def test_an_answer_after_four_weeks_finds_a_short_history() -> None:
+    waiting = a_ring("validation", "test", approval=ApprovalGate(deadline=DAY))
+    played = play(waiting, PEOPLE, events=[(28 * DAY, approves("validation"))])
+
+    assert starts(played)["office"] == 28 * DAY
+    assert played.longest_history < 120
+    assert played.executions == 1
+
+
+def test_a_limit_lets_a_pool_start_when_another_has_ended() -> None:
+    def roll(given: Any) -> Any:
+        pool = given["policy"]["name"]
+        takes = {"a": hours(5), "b": hours(1), "c": hours(7), "d": hours(1)}[pool]
+        return Later(takes, {"pool": pool, "version": "2.0.0", "phase": Phase.SUCCEEDED, "message": ""})
+
+    played = play(a_ring("all", "a", "b", "c", "d", concurrency=2), roll_host_pool=roll)
+
+    assert starts(played) == {"a": hours(0), "b": hours(0), "c": hours(1), "d": hours(5)}
+
+
+def test_the_status_tells_what_people_are_asked_and_until_when() -> None:
+    played = play(ASKED, PEOPLE, events=[(DAY, approves("validation"))], started_by="raj@contoso.com")
+
+    told = [status for status in played.statuses if status and "asked" in status]
+    assert told[0]["asked"]["ring"] == "validation"
+    assert told[0]["asked"]["roles"] == ["Approver"]
+    assert told[0]["phase"] == Phase.WAITING_GATE
+    assert told[0]["rings"] == {"validation": "Proving", "people": "Waiting"}
+    assert "asked" not in played.statuses[-1]
+
+
+def test_the_status_of_twenty_rings_and_pools_fits_into_what_durable_keeps() -> None:
+    gate = ApprovalGate(roles=tuple(f"role-{n}" for n in range(5)))
+    rings = [a_ring(f"ring-{n:035}", f"pool-{n:035}", approval=gate) for n in range(20)]
+    played = play(*rings, events=[(n * DAY, approves(ring.name, roles=("role-1",))) for n, ring in enumerate(rings, 1)])
+
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert max(2 * len(json.dumps(status)) for status in played.statuses) < 16_000
+    assert played.longest_history < 900
+
+
+def test_hosts_are_judged_by_an_activity_and_one_that_dies_is_asked_again() -> None:
+    calls: list[Any] = []
+
+    def judge(given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise Crash("out of memory")
+        return HEALTHY
+
+    played = play(a_ring("validation", "test", health=HealthGate()), PEOPLE, judge_hosts=judge)
+
+    assert len(calls) == 2
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert any("out of memory" in (status or {}).get("message", "") for status in played.statuses)
+
+
+def test_latest_is_earned_and_a_refusal_of_azure_is_met_with_patience() -> None:
+    marks: list[Any] = []
+
+    def mark(given: Any) -> Any:
+        marks.append(given["mark"])
+        return {"error": {"code": "Conflict", "message": "busy"}} if len(marks) == 1 else {"ok": True}
+
+    played = play(a_ring("all", "test"), latest="earned", mark_version=mark)
+
+    assert [mark["kind"] for mark in marks] == ["hold_back", "hold_back", "promote"]
+    assert marks[-1]["finding"]["verdict"] == "good"
+    assert played.output["phase"] == Phase.SUCCEEDED
+
+
+def test_a_policy_edited_in_the_middle_changes_nothing_for_a_rollout_that_runs() -> None:
+    # What a rollout uses is in its input: there is no call by which it could learn of an edit.
+    played = play(ASKED, PEOPLE, events=[(DAY, approves("validation"))])
+    assert {name for _, name, _ in played.calls} == {"read_image_version", "read_pool_regions", "roll_host_pool"}
