@@ -8,13 +8,14 @@ import azure.durable_functions as df
 import msgspec
 from msgspec import Struct
 
-from rollout.lease import Lease, LeaseAnswer, acquire, check_in, release
+from rollout.commands import Command
+from rollout.lease import Lease, LeaseAnswer, acquire, check_in, command, release
 
 bp = df.Blueprint()
 
 
 class LeaseRequest(Struct, frozen=True, omit_defaults=True):
-    """What an orchestration asks of the lease. `target` and `on_newer` count for acquire only.
+    """What is asked of the lease. `target` and `on_newer` count for acquire only, `command` for command.
 
     `now` comes from the orchestration, so that lease and rollout live by the same clock.
     """
@@ -23,11 +24,12 @@ class LeaseRequest(Struct, frozen=True, omit_defaults=True):
     now: datetime
     target: str = ""
     on_newer: str = "supersede"
+    command: Command | None = None
 
 
 @bp.entity_trigger(context_name="context")
 def host_pool(context: df.DurableEntityContext) -> None:
-    """Operations `acquire`, `check_in` and `release`, each with a LeaseRequest; the result is a LeaseAnswer.
+    """Operations `acquire`, `check_in`, `release`, `command`, each with a LeaseRequest; the result is a LeaseAnswer.
 
     A stored lease that cannot be read stays as it is, and nobody gets the pool: somebody may hold it.
     """
@@ -51,6 +53,8 @@ def _apply(operation: str, lease: Lease, request: LeaseRequest) -> tuple[Lease, 
         return check_in(lease, request.rollout, request.now)
     if operation == "release":
         return release(lease, request.rollout)
+    if operation == "command" and request.command is not None:
+        return command(lease, request.rollout, request.command, request.now)
     raise ValueError(f"a host pool's lease knows no operation {operation!r}")
 
 

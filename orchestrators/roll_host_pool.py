@@ -17,7 +17,7 @@ from rollout.instance_ids import superseding_version
 from rollout.lease import LeaseAnswer
 from rollout.model import Phase
 from rollout.orders import MOST_STEPS, activity_of, order, outcomes, within
-from rollout.pool import decide_unreadable, look_again_at, record, start, supersede
+from rollout.pool import decide_unreadable, look_again_at, record, start, supersede, tell
 from rollout.status import pool_status
 from rollout.steps import Decision, Step, StepError, StepOutcome
 from rollout.travelling import pack, unpack, unpack_decision
@@ -92,6 +92,9 @@ class PoolOrchestration:
             answer = yield from self._lease.acquire(self._rollout.version_id, self._policy.on_newer_version)
             if answer.verdict != "waiting":
                 return answer
+            if answer.command is not None and answer.command.kind == "abort":
+                yield from self._lease.release()  # nothing is in hand yet: it leaves the queue
+                return structs.replace(answer, verdict="refused")
             look_again = self._now() + LEASE_POLL
             self._say(Phase.SCHEDULED, "PoolInUse", answer.message)
             self._show(look_again)
@@ -103,6 +106,9 @@ class PoolOrchestration:
     def _ended_without_lease(self, answer: LeaseAnswer | None) -> Any:
         if answer is None:
             return None
+        if answer.command is not None:
+            self._say(Phase.ABORTED, "AbortedByOperator", f"aborted {answer.command.spoken}")
+            return self._show(None)
         self._say(Phase.SUPERSEDED if answer.superseded_by else Phase.REFUSED, "PoolInUse", answer.message)
         return self._show(None)
 
@@ -116,6 +122,7 @@ class PoolOrchestration:
                 # Somebody else may be at work on the pool: nothing is touched any more, not even to tidy up.
                 self._say(Phase.FAILED, "LeaseLost", answer.message)
                 return False
+            self._state = tell(self._state, answer.command)
             if answer.superseded_by:
                 newer = superseding_version(answer.superseded_by, self._rollout.version_id)
                 self._state = supersede(self._state, newer)

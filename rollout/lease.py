@@ -12,10 +12,14 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
+from rollout.commands import Command, Refused, obey
 from rollout.model import definition_of, short_version, version_number
 
 EXPIRES_AFTER = timedelta(hours=1)
 """Not renewed for so long, a holder counts as dead and a waiting rollout as gone. Both ask every few minutes."""
+
+
+MOST_COMMANDS = 20
 
 
 class Waiter(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -30,7 +34,8 @@ class Waiter(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
 class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Who holds the pool for which version (both "" when it is free), and who waits, the next one first.
 
-    `fence` grows by one whenever the pool changes hands. A stored lease of another shape does not decode: nobody may
+    `fence` grows by one whenever the pool changes hands. `commands` are what operators have told rollouts of this pool,
+    by their ids, also before they hold it. A stored lease of another shape does not decode: nobody may
     conclude from it that the pool is free.
     """
 
@@ -39,6 +44,7 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     renewed_at: datetime | None = None
     waiting: tuple[Waiter, ...] = ()
     fence: int = 0
+    commands: dict[str, Command] = {}
 
     def __post_init__(self) -> None:
         """Raises ValueError for a holder of whom it is not known when he was last seen."""
@@ -49,6 +55,8 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
     """What a rollout is told. `message` is one sentence; `superseded_by` the rollout of a newer version, if any.
 
+    `command` is what an operator has told it: pause or abort.
+
     granted: it holds the pool, under number `fence`. waiting: ask again. refused: it will never get the pool.
     lost: it does not hold the pool (any more) and must not touch it.
     """
@@ -57,6 +65,7 @@ class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
     message: str
     superseded_by: str = ""
     fence: int = 0
+    command: Command | None = None
 
 
 def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
@@ -76,7 +85,7 @@ def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetim
     lease = _enqueue(lease, waiter)
     if lease.holder or lease.waiting[0] != waiter:
         return lease, _waiting(lease, waiter)
-    granted = Lease(rollout, target, now, lease.waiting[1:], lease.fence + 1)
+    granted = Lease(rollout, target, now, lease.waiting[1:], lease.fence + 1, lease.commands)
     return granted, _granted(granted)
 
 
@@ -95,10 +104,26 @@ def check_in(lease: Lease, rollout: str, now: datetime) -> tuple[Lease, LeaseAns
 def release(lease: Lease, rollout: str) -> tuple[Lease, LeaseAnswer]:
     """Give the pool, or the place among those who wait, back; from anybody else it changes nothing."""
     lease = _without(lease, rollout)
+    lease = structs.replace(lease, commands={name: one for name, one in lease.commands.items() if name != rollout})
     if lease.holder != rollout:
         return lease, _lost(lease)
     free = structs.replace(lease, holder="", target="", renewed_at=None)
     return free, LeaseAnswer("lost", "the host pool has been given back", fence=free.fence)
+
+
+def command(lease: Lease, rollout: str, given: Command, now: datetime) -> tuple[Lease, LeaseAnswer]:
+    """Tell a rollout something, whether it holds the pool, waits for it, or is not there yet.
+
+    It learns of it when it asks next, before it does anything more. One that changes nothing is answered with why.
+    """
+    standing = obey(lease.commands.get(rollout), structs.replace(given, at=now))
+    if isinstance(standing, Refused):
+        return lease, LeaseAnswer("refused", standing.why)
+    others = {name: one for name, one in lease.commands.items() if name != rollout}
+    # Who has been told something and never came is forgotten when there are many: instances have names for ever.
+    recent = sorted(others.items(), key=lambda item: item[1].at or now)[-MOST_COMMANDS:]
+    told = {} if standing is None else {rollout: standing}
+    return structs.replace(lease, commands=dict(recent) | told), LeaseAnswer("granted", f"{given.kind} {given.spoken}")
 
 
 # -------------------------------------------------------------------------------------------------------------- queue
@@ -152,10 +177,11 @@ def _is_newer(version_id: str, other: str) -> bool:
 
 def _granted(lease: Lease) -> LeaseAnswer:
     successor = next((w for w in lease.waiting if _supersedes(w, lease.target)), None)
+    told = lease.commands.get(lease.holder)
     if successor is None:
-        return LeaseAnswer("granted", "the host pool is held for this rollout", fence=lease.fence)
+        return LeaseAnswer("granted", "the host pool is held for this rollout", fence=lease.fence, command=told)
     message = f"version {short_version(successor.target)} is newer and waits for the host pool"
-    return LeaseAnswer("granted", message, superseded_by=successor.rollout, fence=lease.fence)
+    return LeaseAnswer("granted", message, superseded_by=successor.rollout, fence=lease.fence, command=told)
 
 
 def _waiting(lease: Lease, waiter: Waiter) -> LeaseAnswer:
@@ -166,7 +192,7 @@ def _waiting(lease: Lease, waiter: Waiter) -> LeaseAnswer:
         message = f"rollout {lease.holder} works on the host pool; this one goes on when that has ended"
     else:
         message = f"rollout {lease.waiting[0].rollout} has waited for the host pool for longer"
-    return LeaseAnswer("waiting", message, fence=lease.fence)
+    return LeaseAnswer("waiting", message, fence=lease.fence, command=lease.commands.get(waiter.rollout))
 
 
 def _refusal(target: str, rival: str, rival_target: str) -> LeaseAnswer:

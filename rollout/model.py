@@ -13,6 +13,8 @@ from functools import cached_property, lru_cache
 
 from msgspec import Struct
 
+from rollout.commands import Command
+
 JOIN_EXTENSION = "goldroll-join"
 AGENT_EXTENSION = "goldroll-agent"
 """Names of the two VM extensions that make a VM a session host; SessionHost.extensions is keyed by them."""
@@ -35,7 +37,9 @@ class Phase(StrEnum):
     CANARY = "Canary"
     BAKING = "Baking"
     ROLLING = "Rolling"
+    PAUSED = "Paused"
     HALTED = "Halted"
+    ABORTED = "Aborted"
     SUPERSEDED = "Superseded"
     SUCCEEDED = "Succeeded"
     SUCCEEDED_WITH_SKIPS = "SucceededWithSkips"
@@ -317,7 +321,9 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
     host in service to the moment since which it has been unhealthy, `started_at` if it was so before. `unreadable`
     counts turns in a row in which the pool could not be read. `unmarked` counts failed attempts to mark a quarantined
-    host. `last_number` is the highest number used in a name. `signed_out` are the people who have been signed out, each
+    host. `last_number` is the highest number used in a name. `command` is what an operator has told it: pause or abort.
+    `given_back` tells when hosts were put back into service of late: a late list may still show one in drain mode.
+    `signed_out` are the people who have been signed out, each
     as a short hash (see drain.mark_of). Steered hosts are not remembered: the tag on the VM and its drain mode say so.
     """
 
@@ -344,13 +350,25 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     skipped: dict[str, str] = {}
     sick: dict[str, datetime] = {}
     last_number: int = 0
+    given_back: dict[str, datetime] = {}
     shapes: tuple[HostShape, ...] = ()
     blocked: Blocked | None = None
     superseded_by: str = ""
+    command: Command | None = None
     unreadable: int = 0
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
     signed_out: tuple[str, ...] = ()
+
+    @property
+    def is_paused(self) -> bool:
+        """An operator has told it to stand still."""
+        return self.command is not None and self.command.kind == "pause"
+
+    @property
+    def ends_early(self) -> bool:
+        """A newer version takes over, or an operator has aborted it."""
+        return bool(self.superseded_by) or (self.command is not None and self.command.kind == "abort")
 
 
 _VERSION_ID = re.compile(

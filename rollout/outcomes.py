@@ -30,6 +30,9 @@ from rollout.steps import (
 SETTLING = timedelta(minutes=2)
 """How long a step that succeeded may take to show in what Azure lists, before it is taken again."""
 
+LISTED_LATE = timedelta(minutes=10)
+"""So long after a host was put into service a list that shows it in drain mode may be a late one."""
+
 TAKES: dict[type, timedelta] = {JoinHost: timedelta(minutes=2), InstallAgent: timedelta(minutes=8)}
 """Nobody looks into the VM before an extension has had so long: each look is a call for each new host. That a host has
 been joined is seen only there; that the agent works shows sooner in the host pool."""
@@ -91,7 +94,7 @@ def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
     in_service = isinstance(step, StopDraining) and progress.stage in (Stage.VERIFYING, Stage.GIVING_BACK)
     released = isinstance(step, ReleaseHost) and not step.deallocate
     if in_service or released:
-        return _let_go(state, step.host, progress)
+        return _let_go(state, step.host, progress, now)
     if isinstance(step, JoinHost | InstallAgent):
         # Attempts count how often an extension was started, so that one that fails again and again fails the host.
         started = structs.replace(progress, attempts=progress.attempts + 1, retry_at=now + TAKES[type(step)])
@@ -118,12 +121,14 @@ def _signed_out(state: RolloutState, step: SignOutSessions, progress: HostProgre
     return _with(state, step.host, structs.replace(progress, sessions=known, attempts=0, retry_at=None))
 
 
-def _let_go(state: RolloutState, host: str, progress: HostProgress) -> RolloutState:
+def _let_go(state: RolloutState, host: str, progress: HostProgress, now: datetime) -> RolloutState:
     in_hand = {name: other for name, other in state.in_hand.items() if name != host}
     due = state.due
     if progress.stage is Stage.VERIFYING and (progress.stays_off or progress.stays_drained):
         due = (*due, progress.replaces)
-    return structs.replace(state, in_hand=in_hand, due=due, settled=state.settled + 1)
+    known = {name: at for name, at in state.given_back.items() if now - at < LISTED_LATE}
+    known |= {} if progress.stays_drained else {host: now}
+    return structs.replace(state, in_hand=in_hand, due=due, settled=state.settled + 1, given_back=known)
 
 
 def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) -> RolloutState:

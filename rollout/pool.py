@@ -6,11 +6,12 @@ again with the same or a newer snapshot after a crash at any point: what is done
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import structs
 
-from rollout.capacity import drain_order, give_back_order, in_plain_words
+from rollout.capacity import give_back_order, in_plain_words
+from rollout.commands import Command
 from rollout.drain import is_anybody_due
 from rollout.health import judge_pool, lasting, sick_since
 from rollout.leaving import (
@@ -41,14 +42,20 @@ from rollout.policy import PoolPolicy
 from rollout.replacing import (
     advance_new_hosts,
     fail_in_service,
-    is_marked,
     is_special,
     keep_quarantined_hosts_marked,
     provision,
 )
-from rollout.steering import STARTS_PER_TURN, give_back, give_back_all, give_back_while_short, steer
+from rollout.steering import STARTS_PER_TURN, give_back, give_back_while_short, steer
 from rollout.steps import Decision, StepError
 from rollout.turn import DRAINED_STAGES, GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.winding_down import (
+    difference_in_size,
+    stand_still,
+    wind_down_aborted,
+    wind_down_after_halt,
+    wind_down_superseded,
+)
 from rollout.windows import closes_at, is_open, next_opening
 
 TELLING_ATTEMPTS = 3
@@ -62,6 +69,7 @@ __all__ = [
     "record",
     "start",
     "supersede",
+    "tell",
     "to_look_into",
     "why_refused",
 ]
@@ -70,6 +78,11 @@ __all__ = [
 def start(rollout_id: str, pool_id: str, target: str, now: datetime) -> RolloutState:
     """A rollout of image version `target` (a pinned resource id) on a host pool, before its first turn."""
     return RolloutState(rollout_id=rollout_id, pool_id=pool_id, target=target, started_at=now, since=now)
+
+
+def tell(state: RolloutState, command: Command | None) -> RolloutState:
+    """What an operator has told the rollout, None when nothing stands (any more): see commands.py."""
+    return state if command == state.command else structs.replace(state, command=command)
 
 
 def supersede(state: RolloutState, by: str) -> RolloutState:
@@ -94,9 +107,14 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
     _watch_health(turn)
     advance_new_hosts(turn)
     if turn.phase is Phase.HALTED:
-        return _wind_down_after_halt(turn)
+        return wind_down_after_halt(turn)
+    if state.command is not None and state.is_paused:  # a newer version waits as well
+        stand_still(turn, state.command)
+        return _finish(turn) if _is_all_done(turn) else turn.decision()
+    if state.command is not None:
+        return wind_down_aborted(turn, state.command)
     if state.superseded_by:
-        return _wind_down_superseded(turn)
+        return wind_down_superseded(turn)
     give_back_while_short(turn)
     advance_leaving_hosts(turn)
     if _is_all_done(turn):
@@ -378,7 +396,7 @@ def _finish(turn: Turn) -> Decision:
     keep_quarantined_hosts_marked(turn)
     if turn.steps:
         return turn.decision()
-    target, hosts, size = short_version(turn.target), len(turn.current), _difference_in_size(turn)
+    target, hosts, size = short_version(turn.target), len(turn.current), difference_in_size(turn)
     exceptions = [f"{name} ({why})" for name, why in [*turn.skipped.items(), *turn.quarantined.items()]]
     if exceptions:
         turn.say(
@@ -389,83 +407,6 @@ def _finish(turn: Turn) -> Decision:
     else:
         turn.say(Phase.SUCCEEDED, "Done", f"all {hosts} hosts are on {target}{size}")
     return turn.decision(done=True)
-
-
-def _wind_down_after_halt(turn: Turn) -> Decision:
-    """Give back what is drained and keep unproven hosts, drained, for investigation; then end as Halted."""
-    give_back_all(turn, "the rollout is halted")
-    advance_leaving_hosts(turn)
-    for name in turn.in_stage(NEW_HOST_STAGES):
-        _set_aside(turn, name)
-    keep_quarantined_hosts_marked(turn)
-    unmarked = [name for name in turn.quarantined if not is_marked(turn, name)]
-    if turn.in_hand or turn.steered or turn.steps or unmarked:
-        turn.wake(turn.now + SOON)
-        return turn.decision()
-    turn.message += _difference_in_size(turn)
-    return turn.decision(done=True)
-
-
-def _difference_in_size(turn: Turn) -> str:
-    """What a rollout says at its end when it leaves the pool larger or smaller than it was."""
-    if not turn.surplus:
-        return ""
-    more_or_less = "more than" if turn.surplus > 0 else "short of"
-    return f"; the pool is {count_of(abs(turn.surplus), 'host')} {more_or_less} its size"
-
-
-def _set_aside(turn: Turn, name: str) -> None:
-    """Quarantine a new host that was on its way when the rollout halted; one that Azure does not show is waited for."""
-    host, progress = turn.hosts.get(name), turn.in_hand[name]
-    if turn.is_busy(name):
-        return
-    if host is not None and host.vm_id:
-        turn.drop(name)
-        turn.quarantine(name, "RolloutHalted")
-        turn.tell(f"{name} was not proven when the rollout halted; kept in drain mode for investigation")
-    elif turn.now - progress.since > timedelta(minutes=10):
-        turn.drop(name)
-
-
-def _wind_down_superseded(turn: Turn) -> Decision:
-    """Finish the new hosts, give the draining ones back, restore the pool's size, then end as Superseded.
-
-    As many hosts go on draining as the pool would have too many: else it would grow with every superseded rollout.
-    """
-    newer = short_version(turn.before.superseded_by)
-    why = f"version {newer} takes over"
-    draining = drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts)
-    for name in [*turn.in_stage([Stage.STEERING]), *(host.name for host in draining[turn.to_shed :])]:
-        give_back(turn, name, why)
-    give_back_while_short(turn)
-    advance_leaving_hosts(turn)
-    too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
-    for host in give_back_order(turn.steered)[: max(0, min(len(turn.steered) - too_many, STARTS_PER_TURN))]:
-        give_back(turn, host.name, why)
-    # One that somebody switched off or drained goes when its replacement is there, else only if there is no other.
-    ordinary = [host for host in turn.outdated if not is_special(turn, host)]
-    replaced = [host for host in turn.outdated if host.name in turn.due]
-    candidates = replaced or ordinary or turn.outdated or turn.current
-    if wave := start_wave(turn, too_many, candidates):
-        turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
-    provision(turn, limit=-turn.surplus)
-    keep_quarantined_hosts_marked(turn)
-    done = not (turn.in_hand or turn.steered or turn.steps or turn.to_shed or turn.surplus < 0)
-    message = f"version {newer} has been published and takes over"
-    if done:
-        turn.say(Phase.SUPERSEDED, "NewerVersion", message + _difference_in_size(turn))
-    else:
-        turn.say(turn.phase, "NewerVersion", f"{message} {_when_it_may(turn)}")
-        turn.wake(turn.now + SOON)
-    return turn.decision(done=done)
-
-
-def _when_it_may(turn: Turn) -> str:
-    if turn.in_hand:
-        return f"when what is in hand is finished ({count_of(len(turn.in_hand), 'host')})"
-    if turn.surplus < 0 and turn.blocked is not None:
-        return f"when the pool has its size again: {turn.blocked.message}"
-    return f"when the pool has its size again{f': {turn.refused_by_reserve}' if turn.refused_by_reserve else ''}"
 
 
 # ------------------------------------------------------------------------------------------------ why it stands where

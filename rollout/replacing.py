@@ -478,7 +478,7 @@ def _is_particular(progress: HostProgress) -> bool:
 
 def is_special(turn: Turn, host: SessionHost) -> bool:
     """Somebody else switched this host off or into drain mode: its replacement must end the same way."""
-    return host.is_powered_off or (not host.allows_new_sessions and not host.is_tagged)
+    return host.is_powered_off or turn.is_drained_by_others(host)
 
 
 def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:

@@ -23,6 +23,7 @@ from rollout.model import (
     Vacancy,
     is_outdated,
 )
+from rollout.outcomes import LISTED_LATE
 from rollout.policy import PoolPolicy, hosts_at_a_time, surge_of, unavailable_of
 from rollout.steps import Decision, NotifySessions, Step
 
@@ -222,7 +223,7 @@ class Turn:
         """Surplus hosts that are to leave. None any more once people have stayed on one of them: it may remain then."""
         current = {host.name for host in self.current}
         shed_in_vain = any(
-            why == GRACE_ENDED and (name in current or self.before.superseded_by) for name, why in self.skipped.items()
+            why == GRACE_ENDED and (name in current or self.before.ends_early) for name, why in self.skipped.items()
         )
         return 0 if shed_in_vain else max(0, self.surplus)
 
@@ -388,8 +389,14 @@ class Turn:
             shape=self.shape_index(host.shape),
             zone=host.zone,
             stays_off=host.is_powered_off,
-            stays_drained=not host.allows_new_sessions and not host.is_tagged,
+            stays_drained=self.is_drained_by_others(host),
         )
+
+    def is_drained_by_others(self, host: SessionHost) -> bool:
+        """Somebody else has put the host into drain mode, and no late list makes it look so."""
+        given_back = self.before.given_back.get(host.name)
+        is_late = given_back is not None and self.now - given_back < LISTED_LATE
+        return not host.allows_new_sessions and not host.is_tagged and not is_late
 
     def halt(self, reason: str, message: str) -> None:
         """Stop by a verdict: nothing new starts, what is drained is given back. The first verdict stays."""
@@ -468,7 +475,7 @@ class Turn:
         It would not as long as people have to leave first: every drained host that is empty is being replaced already,
         there are others to come, and nobody could be asked to leave if there were more room.
         """
-        if not self.canary_passed or self.phase is Phase.HALTED or self.before.superseded_by or self.wants_room:
+        if not self.canary_passed or self.phase is Phase.HALTED or self.before.ends_early or self.wants_room:
             return True
         steered = self.steered
         return not steered or any(not host.load or host.is_powered_off for host in steered)

@@ -18,6 +18,7 @@ from simulator.checks.capacity import (
 from simulator.checks.decisions import (
     CanaryFirst,
     FailureBudgetRespected,
+    NobodyDisturbedWhilePaused,
     NothingStartsAfterHalt,
     NothingStartsOutsideWindows,
     OneChangePerHost,
@@ -66,6 +67,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     NobodySignedOutTwice,
     CanaryFirst,
     NothingStartsOutsideWindows,
+    NobodyDisturbedWhilePaused,
     NothingStartsAfterHalt,
     FailureBudgetRespected,
     OneChangePerHost,

@@ -123,6 +123,7 @@ class _Run:
         scene = self.scene
         if scene.superseded_by and not scene.state.superseded_by:
             scene.state = core.supersede(scene.state, scene.superseded_by)
+        scene.state = core.tell(scene.state, scene.command)
         before = scene.state
         decision = self._decide(before)
         if self._happens(self.loop.forgets) and not decision.done:

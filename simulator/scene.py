@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from rollout.commands import Command
 from rollout.model import ROLLOUT_TAG, RolloutState
 from simulator.builders import Office, office_pool
 from simulator.clock import SteppedClock
@@ -42,6 +43,7 @@ class Scene(PoolScene):
         self.clock = clock
         self.azure = DirectAzure(estate, POOL_ID, ROLLOUT_ID, self.target, self.policy)
         self.superseded_by = ""
+        self.command: Command | None = None
         self._rushes = 0
         estate.subscribe(self.saw)
 

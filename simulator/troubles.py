@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from rollout.commands import Command
 from rollout.model import Stage
 from simulator.errors import AzureError
 from simulator.session_hosts import FATAL_CHECKS
@@ -123,6 +124,22 @@ def a_newer_version_is_published(scene: Scene) -> None:
     scene.superseded_by = scene.office.version_id("1.3.0")
 
 
+def an_operator_pauses_for_a_while(scene: Scene) -> None:
+    """Somebody tells the rollout to stand still, and hours later to go on."""
+
+    def resume() -> None:
+        scene.command = None if scene.command is pause else scene.command
+
+    if scene.command is None:
+        scene.command = pause = Command("pause", "an operator")
+        scene.estate.at(scene.estate.now() + timedelta(hours=scene.rng.uniform(0.2, 6)), resume, by=ADMINISTRATOR)
+
+
+def an_operator_aborts(scene: Scene) -> None:
+    """Somebody ends the rollout for good."""
+    scene.command = Command("abort", "an operator")
+
+
 def a_host_falls_ill(scene: Scene) -> None:
     """A host's health check fails, and recovers an hour later."""
     host = _pick(scene, lambda host: True)
@@ -162,6 +179,8 @@ TROUBLES: dict[str, tuple[Callable[[Scene], None], str]] = {
         (somebody_deletes_the_version, ADMINISTRATOR),
         (somebody_deletes_the_pool, ADMINISTRATOR),
         (a_newer_version_is_published, ADMINISTRATOR),
+        (an_operator_pauses_for_a_while, ADMINISTRATOR),
+        (an_operator_aborts, ADMINISTRATOR),
         (a_host_falls_ill, ADMINISTRATOR),
         (everybody_comes_at_once, ADMINISTRATOR),
         (the_session_limit_is_lowered, ADMINISTRATOR),

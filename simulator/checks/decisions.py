@@ -9,7 +9,7 @@ import msgspec
 
 from rollout import pool as core
 from rollout.model import Phase, RolloutState, SessionHost, Stage, is_outdated
-from rollout.steps import NotifySessions
+from rollout.steps import NotifySessions, SignOutSessions
 from rollout.windows import is_open
 from simulator.checks.watch import Checker, Turn
 from simulator.journal import Entry, Kind
@@ -38,7 +38,7 @@ class CanaryFirst(Checker):
             self._well_since.pop(name, None)  # one that was switched off, as its forerunner was, stays proven
 
     def decided(self, turn: Turn) -> None:
-        if turn.snapshot is None or turn.before.superseded_by:
+        if turn.snapshot is None or turn.before.ends_early:
             return
         if self._outdated < 0:
             self._outdated = sum(is_outdated(host, self.scene.target) for host in turn.snapshot.hosts)
@@ -72,14 +72,14 @@ class NothingStartsOutsideWindows(Checker):
     def decided(self, turn: Turn) -> None:
         policy = self.scene.policy
         started = [step.host for step in turn.new_drains]
-        if policy.strategy == "surge" and not turn.before.superseded_by:
+        if policy.strategy == "surge" and not turn.before.ends_early:
             started += [step.host for step in turn.new_hosts]
         if started and not is_open(policy.windows, turn.now):
             self.fail(f"work starts on {', '.join(started)} outside every window")
 
 
 class NothingStartsAfterHalt(Checker):
-    """Once the rollout is halted nothing new starts; once it is superseded only what restores the pool's size."""
+    """Once the rollout is halted nothing new starts; once it ends early only what restores the pool's size."""
 
     rule = "S6"
 
@@ -88,10 +88,28 @@ class NothingStartsAfterHalt(Checker):
         if turn.decision.phase is Phase.HALTED and (drained or turn.new_hosts):
             started = drained + [step.host for step in turn.new_hosts]
             self.fail(f"work starts on {', '.join(started)} although the rollout is halted")
-        elif turn.before.superseded_by:
+        elif turn.before.ends_early:
             hosts, drained_too_many = len(self.scene.in_service()), len(drained)
             if drained_too_many and hosts - drained_too_many < self.scene.size - self.scene.doubtful:
-                self.fail(f"{', '.join(drained)} begin to drain although a newer version waits")
+                self.fail(f"{', '.join(drained)} begin to drain although the rollout ends early")
+
+
+class NobodyDisturbedWhilePaused(Checker):
+    """As long as the rollout is paused no drain begins, nobody is asked to leave and nobody at work is signed out."""
+
+    rule = "S6"
+
+    def decided(self, turn: Turn) -> None:
+        if not turn.before.is_paused or turn.decision.phase is Phase.HALTED:
+            return
+        drained = [step.host for step in turn.new_drains]
+        asked = [step.host for step in turn.decision.steps if isinstance(step, NotifySessions) and self._asks(step)]
+        ended = [step.host for step in turn.decision.steps if isinstance(step, SignOutSessions)]
+        if disturbed := [*drained, *asked, *ended]:
+            self.fail(f"people on {', '.join(disturbed)} are disturbed although the rollout is paused")
+
+    def _asks(self, step: NotifySessions) -> bool:
+        return step.title != self.scene.policy.drain.notice.withdrawn_title
 
 
 class FailureBudgetRespected(Checker):

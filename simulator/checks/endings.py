@@ -163,7 +163,7 @@ def _give_or_take(scene: PoolScene, decision: Decision, before: int) -> range:
     Others may have changed it, and a halted rollout may have replaced a host before or after its forerunner went.
     """
     changed = sum(scene.others.values()) + len(decision.state.skipped) + len(scene.forgotten)
-    if decision.phase in (Phase.HALTED, Phase.SUPERSEDED):
+    if decision.phase in (Phase.HALTED, Phase.SUPERSEDED, Phase.ABORTED):
         changed += sum(scene.made(host.name) for host in scene.in_service())
     size = scene.traits().size
     short = max(0, scene.size + scene.doubtful - size)

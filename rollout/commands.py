@@ -1,0 +1,66 @@
+"""What operators tell a running rollout: pause, resume, abort; and what remains of what they have said before.
+
+A command is for a whole rollout or for one host pool. Pausing keeps the pool serving as it is: hosts that are being
+made are finished, what has been removed is made good, and nobody is asked to leave or signed out. Aborting is for good:
+the part that is done stays, what is drained is given back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, structs
+
+LONGEST_REASON = 300
+LONGEST_NAME = 100
+
+CommandKind = Literal["pause", "resume", "abort"]
+
+
+class Command(Struct, frozen=True, omit_defaults=True):
+    """One command: who gave it, when and why. `at` is when it was taken in."""
+
+    kind: CommandKind
+    by: str
+    reason: str = ""
+    at: datetime | None = None
+
+    @property
+    def spoken(self) -> str:
+        """Who gave it and why, as the end of a sentence: "by andrea@contoso.com: printing is broken"."""
+        return f"by {self.by}" + (f": {self.reason}" if self.reason else "")
+
+
+class Refused(Struct, frozen=True):
+    """Why a command changes nothing: `code` for machines, `why` for people."""
+
+    code: Literal["NotPaused", "PausedAlready", "AbortedAlready"]
+    why: str
+
+
+def obey(standing: Command | None, given: Command) -> Command | Refused | None:
+    """What stands after a command has been given where `standing` stood before: None when nothing does any more.
+
+    An abort stands for ever. The same command twice is refused, so that the second one learns of the first.
+    """
+    if standing is not None and standing.kind == "abort":
+        return Refused("AbortedAlready", f"it has been aborted {standing.spoken}")
+    if given.kind == "resume":
+        return None if standing is not None else Refused("NotPaused", "it is not paused")
+    if standing is not None and given.kind == "pause":
+        return Refused("PausedAlready", f"it has been paused {standing.spoken}")
+    return given
+
+
+def read_command(raw: Any) -> Command | None:
+    """A command as Durable hands it over: the object, or its JSON as text. None for anything else; never raises."""
+    try:
+        value = msgspec.json.decode(raw) if isinstance(raw, str) else raw
+        given = msgspec.convert(value, Command)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if not given.by or (given.at is not None and given.at.tzinfo is None):
+        return None
+    return structs.replace(given, by=given.by[:LONGEST_NAME], reason=given.reason[:LONGEST_REASON])
