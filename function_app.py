@@ -28,7 +28,7 @@ from activities import (
 )
 from entities import host_pool, image_schedule
 from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import approvals, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
+from triggers import approvals, commands, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
 
 app = df.DFApp()
 
@@ -39,6 +39,7 @@ for part in (
     rollouts,
     retirement,
     approvals,
+    commands,
     images,
     roll_out_image,
     roll_host_pool,

@@ -61,16 +61,23 @@ class Scenario:
     tick: timedelta = timedelta(minutes=1)
 
 
+Decision = Literal["approve", "reject", "pause", "resume", "abort"]
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a person sends to the app about a ring of the rollout of `version_id`, and which app roles they have."""
+    """What a person sends to the app about the rollout of `version_id`, and which app roles they have.
+
+    Answers may name a `ring`, commands a `pool`.
+    """
 
     at: datetime
     version_id: str
-    decision: Literal["approve", "reject"]
+    decision: Decision
     by: str
     reason: str
     ring: str = ""
+    pool: str = ""
     roles: tuple[str, ...] = ("Approver",)
 
 
@@ -128,14 +135,17 @@ class Stage:
     def answer(
         self,
         clock: str,
-        decision: Literal["approve", "reject"],
+        decision: Decision,
         reason: str,
         *,
         day: int,
         by: str = "andrea@contoso.com",
         **said: Any,
     ) -> None:
-        """Let a person answer about the version published last; `said` are other fields of an Answer."""
+        """Let a person answer, or command the rollout of the version published last.
+
+        `said` are other fields of an Answer.
+        """
         answered = Answer(self.moment(clock, day), self.published[-1], decision, by, reason, **said)
         self.answers.append(answered)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from demo.old_versions import RETIRE
+from demo.operator_scenarios import OPERATOR_SCENARIOS
 from demo.outcomes import (
     everybody_left_by_themselves,
     hosts_are_current,
@@ -427,6 +428,7 @@ SCENARIOS: dict[str, Scenario] = {
         NEWER_VERSION,
         RETIRE,
         *RING_SCENARIOS,
+        *OPERATOR_SCENARIOS,
     )
 }
 """Every scenario by its name, the default first."""

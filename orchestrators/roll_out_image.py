@@ -19,8 +19,9 @@ import msgspec
 
 from orchestrators.moment import now_of
 from rollout.assignments import ImageRollout, PoolRollout
+from rollout.commands import read_command
 from rollout.gates import HealthLook, read_approval
-from rollout.instance_ids import APPROVAL_EVENT, pool_instance
+from rollout.instance_ids import APPROVAL_EVENT, COMMAND_EVENT, pool_instance
 from rollout.latest import recorded, told_of
 from rollout.model import ImageVersion, Phase, short_version
 from rollout.overall import overall_phase, summary
@@ -29,6 +30,7 @@ from rollout.ring_state import (
     begin,
     phases_of,
     record_answer,
+    record_command,
     record_health,
     record_pool,
     record_regions,
@@ -36,6 +38,7 @@ from rollout.ring_state import (
     result_message,
     rings_of,
     smoke_tests_of,
+    was_aborted,
     was_rejected,
 )
 from rollout.ring_steps import (
@@ -71,7 +74,7 @@ Orchestration = Generator[Any, Any, Any]
 def roll_out_image(context: df.DurableOrchestrationContext) -> Orchestration:
     """Roll a version out. Input: ImageRollout. Custom status: ImageStatus. Output: ImageResult.
 
-    Takes people's answers about rings as external events: Approval.
+    Takes people's answers about rings and operators' commands as external events: Approval, Command.
     """
     rollout = msgspec.convert(context.get_input(dict), ImageRollout)
     return (yield from ImageOrchestration(context, rollout).run())
@@ -88,6 +91,7 @@ class ImageOrchestration:
         self._progress: RolloutProgress = begin(rollout, context.instance_id, now_of(context))
         self._running: dict[str, tuple[RingStep, Any]] = {}
         self._answer = context.wait_for_external_event(APPROVAL_EVENT, object)
+        self._command = context.wait_for_external_event(COMMAND_EVENT, object)
         self._call: dict[type[RingStep], Callable[[Any], Any]] = {
             ReadRegions: lambda step: self._activity("read_pool_regions", step.pool_id),
             ReadVersion: lambda _: self._activity("read_image_version", rollout.version_id),
@@ -116,7 +120,7 @@ class ImageOrchestration:
         """Wait until a step has ended, somebody has answered, or the time has come; record what there is."""
         for step in decision.steps:
             self._running[step.key] = (step, self._call[type(step)](step))
-        waits = [self._answer, *(task for _, task in self._running.values())]
+        waits = [self._answer, self._command, *(task for _, task in self._running.values())]
         timer: Any = None
         if all(isinstance(step, RollPool) for step in decision.steps):
             now = now_of(self._context)
@@ -126,6 +130,7 @@ class ImageOrchestration:
         if timer is not None and not timer.is_completed:
             timer.cancel()
         self._record_answer()
+        self._record_command()
         for key, (step, task) in list(self._running.items()):
             if task.is_completed:
                 del self._running[key]
@@ -143,6 +148,17 @@ class ImageOrchestration:
             self._tell("", "an answer that cannot be read is left aside")
             return
         self._progress, sentence = record_answer(self._progress, self._rollout, given, now_of(self._context))
+        self._tell("", sentence)
+
+    def _record_command(self) -> None:
+        if not self._command.is_completed:
+            return
+        given = read_command(self._command.result)
+        self._command = self._context.wait_for_external_event(COMMAND_EVENT, object)  # at once, as above
+        if given is None:
+            self._tell("", "a command that cannot be read is left aside")
+            return
+        self._progress, sentence = record_command(self._progress, given, now_of(self._context))
         self._tell("", sentence)
 
     def _recorded(self, step: RingStep, answer: Any) -> RolloutProgress:
@@ -236,6 +252,7 @@ class ImageOrchestration:
             rings={name: ring.phase for name, ring in progress.rings.items() if name},
             asked=decision.asked,
             next=decision.wake_at,
+            command=progress.command,
         )
         self._context.set_custom_status(_json(status))
 
@@ -245,7 +262,9 @@ class ImageOrchestration:
         result = ImageResult(
             image=self._rollout.image.name,
             version=self._version,
-            phase=overall_phase(phases.values(), regions_missed=missed, rejected=was_rejected(progress), halted=halted),
+            phase=Phase.ABORTED
+            if was_aborted(progress)
+            else overall_phase(phases.values(), regions_missed=missed, rejected=was_rejected(progress), halted=halted),
             message=result_message(progress, summary(phases.values())),
             pools=tuple(progress.ended[pool.name] for pool in self._rollout.pools),
             rings={name: ring.phase for name, ring in progress.rings.items() if name},

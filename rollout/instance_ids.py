@@ -10,8 +10,8 @@ import re
 
 from rollout.model import definition_of, is_marketplace, short_version
 
-APPROVAL_EVENT = "approval"
-"""The external event by which people's answers reach a rollout. The SDK compares its name with case."""
+APPROVAL_EVENT, COMMAND_EVENT = "approval", "command"
+"""The external events by which people's answers and commands reach a rollout. The SDK compares names with case."""
 
 LONGEST = 100
 LONGEST_POOL_NAME = 40

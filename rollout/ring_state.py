@@ -11,6 +11,7 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from rollout.assignments import ImageRollout
+from rollout.commands import Command, Refused, obey
 from rollout.gates import Approval, AskedApproval, GateState, HealthLook, RingPhase, asked_of, refusal_of
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
@@ -43,7 +44,7 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     `regions` are those of each pool, as far as they are known (none for a pool that is gone: its own rollout knows how
     to end); `unreadable` says of the others why not. `running` and `ended` are pools. `extra_open`: a region of the
     policy without a host pool is still waited for; `regions_missed`: one was given up. `told` is the last news about
-    replication.
+    replication, `command` what an operator has told it.
     """
 
     rollout_id: str
@@ -63,6 +64,7 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     phase: Phase = Phase.SCHEDULED
     message: str = ""
     told: str = ""
+    command: Command | None = None
 
 
 def begin(rollout: ImageRollout, rollout_id: str, now: datetime) -> RolloutProgress:
@@ -149,6 +151,19 @@ def record_answer(
     return with_ring(progress, given.ring, structs.replace(state, gate=gate)), sentence
 
 
+def record_command(progress: RolloutProgress, given: Command, now: datetime) -> tuple[RolloutProgress, str]:
+    """An operator has told the rollout something: what is remembered then, and the sentence to tell.
+
+    A command that changes nothing is told all the same. Its host pools learn of it by themselves, see lease.command.
+    """
+    standing = obey(progress.command, structs.replace(given, at=now))
+    verb = {"pause": "pauses", "resume": "resumes", "abort": "aborts"}[given.kind]
+    because = f": {given.reason}" if given.reason else ""
+    if isinstance(standing, Refused):
+        return progress, f"{given.by} {verb} the rollout, and it changes nothing: {standing.why}"
+    return structs.replace(progress, command=standing), f"{given.by} {verb} the rollout{because}"
+
+
 def asked(progress: RolloutProgress, rollout: ImageRollout, now: datetime) -> AskedApproval | None:
     """What people are asked now, if anything."""
     for ring in rings_of(rollout):
@@ -196,13 +211,19 @@ def result_message(progress: RolloutProgress, counted: str) -> str:
     """The sentence that a rollout ends with: how many pools stand where, which ring failed and why."""
     failed = [f"ring {name}: {r.why}" for name, r in progress.rings.items() if name and r.phase is RingPhase.FAILED]
     unwritten = [f"the image version could not be marked: {progress.mark.error}"] if progress.mark.has_failed else []
-    return "; ".join([counted, *failed, *unwritten])
+    aborted = [f"aborted {progress.command.spoken}"] if progress.command is not None and was_aborted(progress) else []
+    return "; ".join([counted, *aborted, *failed, *unwritten])
 
 
 def smoke_tests_of(progress: RolloutProgress) -> dict[str, str]:
     """Where each pool's smoke test ran, and what came of it."""
     gates = [ring.gate for ring in progress.rings.values() if ring.gate is not None]
     return {pool: f"{run.host}: {run.message}" for gate in gates for pool, run in gate.smoke.items() if run.host}
+
+
+def was_aborted(progress: RolloutProgress) -> bool:
+    """An operator has aborted the rollout as a whole."""
+    return progress.command is not None and progress.command.kind == "abort"
 
 
 def was_rejected(progress: RolloutProgress) -> bool:

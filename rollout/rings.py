@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from rollout import latest, supply
 from rollout.assignments import ImageRollout
+from rollout.commands import Command
 from rollout.gates import AskedApproval, GateState, RingPhase, judge_gates
 from rollout.instance_ids import digest
 from rollout.latest import MarkState
@@ -97,10 +98,16 @@ class _Turn:
     def decide(self) -> RingsDecision:
         if self._earns_latest and self._mark.wanted is None:
             self._set(mark=latest.want(self._mark, latest.hold_back()))
-        self._watch_extra_regions()
-        for ring in self._rings:
-            if not self._advance(ring):
-                break
+        command = self._progress.command
+        if command is not None and command.kind == "abort":
+            self._abort(command)
+        elif command is not None:
+            self._say(Phase.PAUSED, f"paused {command.spoken}")
+        else:
+            self._watch_extra_regions()
+            for ring in self._rings:
+                if not self._advance(ring):
+                    break
         self._promote()
         self._write_mark()
         self._put_back_replicas()
@@ -281,6 +288,17 @@ class _Turn:
         for pool in self._pools.values():
             if pool.name not in {*self._progress.running, *self._progress.ended}:
                 self._end(pool, Phase.HALTED, REGION_MISSING, why)
+
+    def _abort(self, command: Command) -> None:
+        """Nothing more is started; pools at work come to their end by themselves. It says nothing about the image."""
+        why = f"aborted {command.spoken}"
+        self._set(extra_open=False)
+        for ring in self._rings:
+            if self._ring(ring).phase in _OPEN:
+                self._set_ring(ring, phase=RingPhase.BLOCKED, reason="Aborted", why=why)
+            for pool in self._open_pools(ring):
+                self._end(pool, Phase.ABORTED, "AbortedByOperator", why)
+        self._say(Phase.ROLLING, f"{why}; it ends when its host pools have")
 
     def _end(self, pool: PoolPolicy, phase: Phase, reason: str, message: str) -> None:
         self._story.append((pool.name, f"{phase}: {message}"))
@@ -504,7 +522,7 @@ def _speaks_against(status: PoolStatus) -> bool:
     """The pool's end stops its ring and the later ones: a copy that never came says nothing about the image."""
     if status.phase is Phase.FAILED:
         return status.reason != NOT_REPLICATED
-    return status.phase in (Phase.HALTED, Phase.SUPERSEDED, Phase.BLOCKED)
+    return status.phase in (Phase.HALTED, Phase.ABORTED, Phase.SUPERSEDED, Phase.BLOCKED)
 
 
 def _pause(waited: timedelta, deadline: timedelta) -> timedelta:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from rollout.commands import Command
 from rollout.gates import AskedApproval, RingPhase
 from rollout.model import Phase, RolloutState, short_version
 
@@ -60,7 +61,7 @@ class ImageStatus(Struct, frozen=True, omit_defaults=True):
     """Where a rollout as a whole stands. `pools` maps each pool's name to its phase as far as the whole knows it.
 
     `rings` maps each ring to its phase, in their order; `asked` is what people are asked; `next` when something may
-    change without anybody's doing.
+    change without anybody's doing; `command` what an operator has told it.
     """
 
     image: str
@@ -71,6 +72,7 @@ class ImageStatus(Struct, frozen=True, omit_defaults=True):
     rings: dict[str, RingPhase] = {}
     asked: AskedApproval | None = None
     next: datetime | None = None
+    command: Command | None = None
 
 
 class ImageResult(Struct, frozen=True, omit_defaults=True):

@@ -55,16 +55,30 @@ def _set_aside(turn: Turn, name: str) -> None:
 
 
 def wind_down_superseded(turn: Turn) -> Decision:
-    """A newer version waits for the pool: leave it as it stands, see `_leave_it_as_it_stands`, then end."""
+    """A newer version waits: finish the new hosts, give the draining ones back, restore the pool's size, then end.
+
+    As many hosts go on draining as the pool would have too many: else it would grow with every superseded rollout.
+    """
     newer = short_version(turn.before.superseded_by)
-    _leave_it_as_it_stands(turn, f"version {newer} takes over")
-    return _ended_or(turn, Phase.SUPERSEDED, "NewerVersion", f"version {newer} has been published and takes over")
+    _give_back_all_but_the_surplus(turn, f"version {newer} takes over")
+    provision(turn, limit=-turn.surplus)
+    keep_quarantined_hosts_marked(turn)
+    done = not (turn.in_hand or turn.steered or turn.steps or turn.to_shed or turn.surplus < 0)
+    return _ended_or(turn, Phase.SUPERSEDED, "NewerVersion", f"version {newer} has been published and takes over", done)
 
 
 def wind_down_aborted(turn: Turn, command: Command) -> Decision:
-    """An operator has aborted the rollout: what is done stays, what is drained is given back."""
-    _leave_it_as_it_stands(turn, "the rollout is aborted")
-    return _ended_or(turn, Phase.ABORTED, "AbortedByOperator", f"aborted {command.spoken}; it ends")
+    """An operator has aborted the rollout: what is done stays, what is drained is given back, nobody is disturbed more.
+
+    The pool may have hosts more than before: to take outdated ones away now would send people to a version that the
+    operator may have aborted for a reason. It says so.
+    """
+    give_back_all(turn, "the rollout is aborted")
+    advance_leaving_hosts(turn)
+    provision(turn, limit=-turn.surplus)
+    keep_quarantined_hosts_marked(turn)
+    done = not (turn.in_hand or turn.steered or turn.steps or turn.surplus < 0)
+    return _ended_or(turn, Phase.ABORTED, "AbortedByOperator", f"aborted {command.spoken}", done)
 
 
 def stand_still(turn: Turn, command: Command) -> None:
@@ -91,11 +105,7 @@ def stand_still(turn: Turn, command: Command) -> None:
     turn.say(Phase.PAUSED, "PausedByOperator", f"paused {command.spoken}{unfinished}")
 
 
-def _leave_it_as_it_stands(turn: Turn, why: str) -> None:
-    """Finish the new hosts, give the draining ones back, restore the pool's size.
-
-    As many hosts go on draining as the pool would have too many: else it would grow with every rollout that ends early.
-    """
+def _give_back_all_but_the_surplus(turn: Turn, why: str) -> None:
     draining = drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts)
     for name in [*turn.in_stage([Stage.STEERING]), *(host.name for host in draining[turn.to_shed :])]:
         give_back(turn, name, why)
@@ -110,16 +120,14 @@ def _leave_it_as_it_stands(turn: Turn, why: str) -> None:
     candidates = replaced or ordinary or turn.outdated or turn.current
     if wave := start_wave(turn, too_many, candidates):
         turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
-    provision(turn, limit=-turn.surplus)
-    keep_quarantined_hosts_marked(turn)
 
 
-def _ended_or(turn: Turn, phase: Phase, reason: str, message: str) -> Decision:
-    done = not (turn.in_hand or turn.steered or turn.steps or turn.to_shed or turn.surplus < 0)
+def _ended_or(turn: Turn, phase: Phase, reason: str, message: str, done: bool) -> Decision:
     if done:
-        turn.say(phase, reason, message.removesuffix("; it ends") + difference_in_size(turn))
+        turn.say(phase, reason, message + difference_in_size(turn))
     else:
-        turn.say(turn.phase, reason, f"{message} {_when_it_may(turn)}")
+        ends = "; it ends" if phase is Phase.ABORTED else ""
+        turn.say(turn.phase, reason, f"{message}{ends} {_when_it_may(turn)}")
         turn.wake(turn.now + SOON)
     return turn.decision(done=done)
 

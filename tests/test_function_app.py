@@ -28,6 +28,7 @@ EXPECTED = {
     "httpTrigger": {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
+        *("pause_rollout", "resume_rollout", "abort_rollout"),
     },
     "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions"},
     "entityTrigger": {"host_pool", "image_schedule"},
@@ -117,6 +118,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("POST", "images/{name}/retirement"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
+        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort")),
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
     }

@@ -161,7 +161,8 @@ class NoMoreUnavailableThanAllowed(Checker):
         begun &= {host.name for host in _in_service(turn.snapshot, turn)}
         wanted = turn.decision.state.desired
         in_hand = turn.decision.state.in_hand
-        away = (*_GOING, Stage.GIVING_BACK)
+        # A rollout that ends early gives all back at once: those are there.
+        away = _GOING if turn.before.ends_early else (*_GOING, Stage.GIVING_BACK)
         there = [
             host
             for host in _in_service(turn.snapshot, turn)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from rollout.commands import Command
 from rollout.model import ROLLOUT_TAG, HostProgress, Phase, RolloutState, Stage
 from rollout.policy import DrainPolicy, Window
-from rollout.pool import decide
+from rollout.pool import decide, tell
 from rollout.steps import Decision, ProvisionHost, RemoveHost, SignOutSessions, StartDraining, Step
 from simulator.checks.decisions import SameInputSameDecision
 from simulator.direct import ROLLOUT
@@ -155,6 +156,11 @@ def drains_a_host_after_the_halt(trial: Trial) -> None:
     trial.decides(a_drain(trial.hosts[0]), phase=Phase.HALTED)
 
 
+def drains_a_host_while_it_is_paused(trial: Trial) -> None:
+    trial.scene.state = tell(trial.scene.state, Command("pause", "an operator"))
+    trial.decides(a_drain(trial.hosts[0]), in_hand={trial.hosts[0]: Stage.DRAINING})
+
+
 def goes_on_with_three_failed_hosts(trial: Trial) -> None:
     trial.decides(quarantined={"avd-801": "Failed", "avd-802": "Failed", "avd-803": "Failed"})
 
@@ -266,6 +272,7 @@ WRONG_DOINGS: tuple[tuple[str, Callable[[Trial], None], dict[str, Any]], ...] = 
     ("CanaryFirst", drains_a_host_first_of_all, {}),
     ("NothingStartsOutsideWindows", drains_a_host_first_of_all, {"windows": (NIGHTLY,)}),
     ("NothingStartsAfterHalt", drains_a_host_after_the_halt, {}),
+    ("NobodyDisturbedWhilePaused", drains_a_host_while_it_is_paused, {}),
     ("FailureBudgetRespected", goes_on_with_three_failed_hosts, {}),
     ("OneChangePerHost", drains_and_removes_one_host_at_once, {}),
     ("SameInputSameDecision", decides_otherwise_each_time, {}),

@@ -1,0 +1,130 @@
+"""The HTTP API for operators: pause a rollout or one of its host pools, let it go on, abort it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import azure.durable_functions as df
+import azure.functions as func
+import msgspec
+from msgspec import Meta, Struct
+
+from adapters.caller import UnknownCaller, caller_of
+from rollout.commands import LONGEST_NAME, LONGEST_REASON, Command, CommandKind, Refused, obey
+from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_image_instance, pool_instance
+from triggers.problems import LONGEST_BODY, answer, problem
+from triggers.rollout_views import is_rollout
+from triggers.starting import has_ended
+
+bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
+
+_log = logging.getLogger("goldroll.triggers")
+
+
+class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a command. With `pool` it is for that host pool alone."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+    pool: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
+
+
+class _Pool(Struct, frozen=True):
+    name: str
+    host_pool_id: str
+
+
+class _Given(Struct, frozen=True):
+    """What a rollout was started with; see rollout.assignments.ImageRollout, of which nothing else is read."""
+
+    pools: tuple[_Pool, ...] = ()
+
+
+class _Told(Struct, frozen=True):
+    """What a rollout shows of the command that stands; see rollout.status.ImageStatus."""
+
+    command: Command | None = None
+
+
+@bp.route(route="rollouts/{id}/pause", methods=["POST"])
+@bp.durable_client_input(client_name="client")
+async def pause_rollout(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """POST /api/rollouts/{id}/pause `{"reason": "printing is slow", "pool": "production"}`; see _command."""
+    return await _command(req, client, "pause")
+
+
+@bp.route(route="rollouts/{id}/resume", methods=["POST"])
+@bp.durable_client_input(client_name="client")
+async def resume_rollout(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """POST /api/rollouts/{id}/resume `{"reason": "printing is well", "pool": "production"}`; see _command."""
+    return await _command(req, client, "resume")
+
+
+@bp.route(route="rollouts/{id}/abort", methods=["POST"])
+@bp.durable_client_input(client_name="client")
+async def abort_rollout(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """POST /api/rollouts/{id}/abort `{"reason": "a wrong build", "pool": "production"}`; see _command."""
+    return await _command(req, client, "abort")
+
+
+async def _command(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient, kind: CommandKind
+) -> func.HttpResponse:
+    """202 when the command has been passed on. It takes effect before the rollout begins anything more.
+
+    Without `pool` it is for the whole rollout and all its host pools. Sent twice, it changes nothing more: the second
+    one gets 409 as soon as the rollout shows the first. 403 for a caller of whom nothing is known, 404 for no such
+    rollout or pool, 409 when the rollout has ended or the command changes nothing: problem+json says which.
+    """
+    try:
+        given = _read(req.get_body())
+    except msgspec.MsgspecError as error:
+        return problem(400, "BadRequest", f'the body must be like {{"reason": "printing is slow"}}: {error}')
+    try:
+        caller = caller_of(req.headers)
+    except UnknownCaller as error:
+        return problem(403, "UnknownCaller", str(error))
+    instance_id = req.route_params.get("id", "")
+    status = await client.get_status(instance_id, show_input=True) if is_image_instance(instance_id) else None
+    if not status or not is_rollout(status):
+        return problem(404, "NoSuchRollout", f"there is no rollout {instance_id[:200]!r}")
+    if has_ended(status):
+        return problem(409, "HasEnded", f"rollout {instance_id} has ended")
+    pools = [pool for pool in _pools(status.input_) if given.pool in ("", pool.name)]
+    if not pools:
+        return problem(404, "NoSuchPool", f"rollout {instance_id} has no host pool {given.pool!r}")
+    command = Command(kind, caller.name[:LONGEST_NAME], given.reason)
+    if not given.pool:
+        refused = obey(_told(status.custom_status).command, command)
+        if isinstance(refused, Refused):
+            return problem(409, refused.code, f"rollout {instance_id}: {refused.why}")
+        await client.raise_event(instance_id, COMMAND_EVENT, msgspec.to_builtins(command))
+    now = datetime.now(UTC).isoformat()
+    for pool in pools:
+        told = {"rollout": pool_instance(instance_id, pool.name), "now": now, "command": msgspec.to_builtins(command)}
+        await client.signal_entity(df.EntityId("host_pool", host_pool_key(pool.host_pool_id)), "command", told)
+    _log.info("%s tells %s%s to %s", caller.name, instance_id, f":{given.pool}" if given.pool else "", kind)
+    told_pools = [pool.name for pool in pools]
+    return answer({"id": instance_id, "command": kind, "pools": told_pools, "by": caller.name}, 202)
+
+
+def _pools(given: Any) -> tuple[_Pool, ...]:
+    try:
+        value = msgspec.json.decode(given) if isinstance(given, str) else given
+        return msgspec.convert(value, _Given).pools
+    except msgspec.MsgspecError:
+        return ()
+
+
+def _told(custom_status: Any) -> _Told:
+    try:
+        return msgspec.convert(custom_status, _Told)
+    except msgspec.ValidationError:
+        return _Told()
+
+
+def _read(body: bytes) -> CommandRequest:
+    if len(body) > LONGEST_BODY:
+        raise msgspec.ValidationError(f"{len(body)} bytes are too many")
+    return msgspec.json.decode(body, type=CommandRequest)
