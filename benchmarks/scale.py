@@ -406,11 +406,11 @@ def _policy(pools: int) -> str:
     """The policy of somebody who sets nothing but what has no default.
 
     And lets the VMs that are made at a time grow with the pool, which takes replicas: 10,000 hosts, 20 at a time, would
-    take a week.
+    take a week. Of so many some fail by chance.
     """
     names = _names(pools)
     demo = yaml.safe_load(policy_text(*names, image=names[0]))
-    defaults = {"max_creating": "5%", "session_host": {"join": {"type": "entra"}}}
+    defaults = {"max_creating": "5%", "health": {"max_failed_hosts": 100}, "session_host": {"join": {"type": "entra"}}}
     return yaml.safe_dump(demo | {"defaults": defaults})
 
 

@@ -11,6 +11,9 @@ from triggers.starting import ORCHESTRATION, has_ended
 
 View = dict[str, Any]
 
+_ABOUT_RINGS = ("rings", "asked", "next", "smoke_tests")
+"""What a rollout tells of its rings; see rollout.status.ImageStatus and ImageResult."""
+
 _WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOCKED)
 """Phases of host pools that a rollout has not started, or will not."""
 
@@ -55,8 +58,8 @@ def view_of(status: Any, pools: dict[str, Any]) -> View:
     """A rollout with its host pools: `pools` maps each to the status of its own orchestration, which may be empty."""
     results = {pool.get("pool"): pool for pool in _as_dict(status.output).get("pools", [])}
     phases = _as_dict(_as_dict(status.custom_status).get("pools"))
-    shown = _as_dict(status.custom_status)
-    about_rings: View = {key: shown[key] for key in ("rings", "asked", "next") if key in shown}
+    shown = _as_dict(status.custom_status) | _as_dict(status.output)
+    about_rings: View = {key: shown[key] for key in _ABOUT_RINGS if key in shown}
     return (
         summary_of(status)
         | about_rings

@@ -3,12 +3,16 @@
 Activities and sub-orchestrations are answered by plain functions, entities by the real entity function. Time stands
 still until nothing but timers (and sub-orchestrations that take their time) is left, then jumps to the next of them. In
 every episode the actions of the episodes before must come out the same again.
+
+As in Azure an action is carried out when the one before it is done, of a compound one all children at once; a
+`task_any` is done when one of the tasks is that it has introduced.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +20,7 @@ from itertools import pairwise
 from typing import Any
 
 START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-ACTIVITY, SUB_ORCHESTRATION, CONTINUE_AS_NEW, TIMER, EVENT, ENTITY = 0, 2, 4, 5, 6, 7
+ACTIVITY, SUB_ORCHESTRATION, CONTINUE_AS_NEW, TIMER, EVENT, ENTITY, WHEN_ANY = 0, 2, 4, 5, 6, 7, 11
 MOST_EPISODES, MOST_EXECUTIONS = 2000, 200
 
 
@@ -84,13 +88,15 @@ class Play:
     def _execution(self, given: Any) -> Any:
         self._history: list[dict[str, Any]] = []
         self._open: dict[int, tuple[datetime, dict[str, Any]]] = {}
+        self._done: set[int] = set()
+        self._raised: Counter[str] = Counter()
         news = [{"EventType": 0, "Name": "o", "Version": "", "Input": json.dumps(given), "Tags": None}]
         actions: list[Any] = []
         for _ in range(MOST_EPISODES):
             state = self._episode(news, given)
             if state is None:
                 return None
-            before, actions = actions, _flat(state["actions"])
+            before, actions = actions, self._carried_out(state["actions"])
             self._drop_cancelled(actions)
             same = [_as_scheduled(action) for action in actions[: len(before)]]
             assert same == [_as_scheduled(action) for action in before], "a replay took other actions than before"
@@ -99,6 +105,7 @@ class Play:
                 assert not self._open, "something is still open when the execution ends"
                 return json.loads(actions[-1]["input"])
             if state["isDone"]:
+                assert actions == _flat(state["actions"]), "something is held back that was asked for"
                 assert not self._open, "something is still open at the end"
                 self.played.output = state.get("output")
                 return None
@@ -132,6 +139,23 @@ class Play:
             self.played.error = str(error).split("\n")[0]
             return None
         return state
+
+    def _carried_out(self, episodes: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The actions as far as each is done before the next, in the order of their sequence numbers."""
+        found: list[dict[str, Any]] = []
+        waits: Counter[str] = Counter()
+        for action in [action for episode in episodes for action in episode]:
+            done = []
+            for child in action.get("compoundActions", [action]):
+                if child["actionType"] == EVENT:
+                    waits[child["externalEventName"]] += 1
+                    done.append(self._raised[child["externalEventName"]] >= waits[child["externalEventName"]])
+                else:
+                    done.append(len(found) in self._done or bool(child.get("isCanceled")))
+                    found.append(child)
+            if not (any(done) if action["actionType"] == WHEN_ANY else all(done)):
+                break
+        return found
 
     def _drop_cancelled(self, actions: list[dict[str, Any]]) -> None:
         """A cancelled timer is no longer open. (Durable lets it fire all the same, and nobody listens.)"""
@@ -215,6 +239,8 @@ class Play:
         raised = [(name, given) for at, name, given in self.events if at <= self.now]
         self.events = [event for event in self.events if event[0] > self.now]
         due = [sequence for sequence, (at, _) in self._open.items() if at <= self.now]
+        self._done.update(due)
+        self._raised.update(name for name, _ in raised)
         return [
             *({"EventType": 15, "Name": name, "Input": json.dumps(json.dumps(given))} for name, given in raised),
             *(self._open.pop(sequence)[1] for sequence in due),

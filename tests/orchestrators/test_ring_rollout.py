@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from rollout.commands import Command
 from rollout.gates import RingPhase
 from rollout.model import Phase
-from rollout.policy import ApprovalGate, HealthGate, hours, minutes
+from rollout.policy import ApprovalGate, HealthGate, SmokeTestGate, hours, minutes
 from tests.orchestrators.stage import START, Crash, Later, Play, Played
 from tests.rollout.ring_world import VERSION, a_ring, a_rollout, approves, rejects
 
@@ -42,8 +43,12 @@ def play(*rings: Any, events: Any = (), **answers: Any) -> Played:
         },
         INSTANCE,
     )
-    stage.events = [(START + at, "approval", _as_sent(answer)) for at, answer in events]
+    stage.events = [(START + at, _event_of(answer), _as_sent(answer)) for at, answer in events]
     return stage.play(msgspec.to_builtins(a_rollout(*rings, **image)))
+
+
+def _event_of(answer: Any) -> str:
+    return "command" if isinstance(answer, Command) else "approval"
 
 
 def _as_sent(answer: Any) -> Any:
@@ -115,6 +120,63 @@ def test_a_rejection_ends_the_rollout() -> None:
     assert played.output["message"].endswith("ring validation: rejected by andrea@contoso.com: printing is broken")
 
 
+def test_a_paused_rollout_begins_nothing_until_it_is_resumed_and_takes_answers_meanwhile(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "goldroll.story")
+    events = [
+        (minutes(30), Command("pause", "raj", "the town hall")),
+        (minutes(31), Command("pause", "andrea")),
+        (hours(2), approves("validation")),
+        (hours(30), Command("resume", "raj")),
+        (hours(31), "no answer at all"),
+    ]
+    played = play(ASKED, PEOPLE, events=events)
+
+    # The answer came before the gates had opened, as the pause kept them shut: it is asked for again.
+    assert starts(played) == {"test": hours(0)}
+    assert any((status or {}).get("phase") == Phase.PAUSED for status in played.statuses)
+    assert any(
+        "andrea pauses the rollout, and it changes nothing: it has been paused by raj" in t for t in caplog.messages
+    )
+
+
+def test_a_pause_between_two_rings_holds_the_second_one_back() -> None:
+    events = [(minutes(30), Command("pause", "raj")), (hours(30), Command("resume", "raj"))]
+    played = play(a_ring("first", "test"), PEOPLE, events=events)
+
+    assert starts(played) == {"test": hours(0), "office": hours(30), "branch": hours(30)}
+    assert played.output["phase"] == Phase.SUCCEEDED
+
+
+def test_an_abort_starts_nothing_more_and_waits_for_what_runs() -> None:
+    played = play(a_ring("first", "test"), PEOPLE, events=[(minutes(30), Command("abort", "raj", "a wrong build"))])
+
+    assert starts(played) == {"test": hours(0)}
+    assert played.ended_at - START >= hours(1)
+    assert played.output["phase"] == Phase.ABORTED
+    assert "aborted by raj: a wrong build" in played.output["message"]
+    assert {pool["pool"]: pool["phase"] for pool in played.output["pools"]} == {
+        "test": Phase.SUCCEEDED,
+        "office": Phase.ABORTED,
+        "branch": Phase.ABORTED,
+    }
+
+
+def test_a_paused_rollout_can_be_aborted_and_says_nothing_about_the_image() -> None:
+    marks: list[Any] = []
+
+    def mark(order: Any) -> Any:
+        marks.append(order["mark"]["kind"])
+        return {"ok": True}
+
+    events = [(minutes(30), Command("pause", "raj")), (hours(3), Command("abort", "raj"))]
+    played = play(a_ring("first", "test"), PEOPLE, latest="earned", mark_version=mark, events=events)
+
+    assert played.output["phase"] == Phase.ABORTED
+    assert marks == ["hold_back"]
+
+
 def test_nobody_answers_until_the_deadline() -> None:
     played = play(ASKED, PEOPLE)
 
@@ -177,6 +239,27 @@ def test_hosts_are_judged_by_an_activity_and_one_that_dies_is_asked_again() -> N
     assert len(calls) == 2
     assert played.output["phase"] == Phase.SUCCEEDED
     assert any("out of memory" in (status or {}).get("message", "") for status in played.statuses)
+
+
+def test_a_smoke_test_is_asked_about_until_it_has_ended_and_its_output_is_in_the_result() -> None:
+    orders: list[Any] = []
+
+    def smoke(order: Any) -> Any:
+        orders.append(order)
+        if len(orders) == 2:
+            raise Crash("out of memory")
+        run = {"at": order["now"], "host": "avd-001", "vm_id": "/vm/avd-001"}
+        if len(orders) < 4:
+            return {"run": {**run, "state": "running"}}
+        return {"run": {**run, "state": "passed", "message": "exit code 0: all is well"}}
+
+    gate = SmokeTestGate(script="exit 0")
+    played = play(a_ring("validation", "test", smoke_test=gate), PEOPLE, run_smoke_test=smoke)
+
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert played.output["smoke_tests"] == {"test": "avd-001: exit code 0: all is well"}
+    assert [order["run"] and order["run"]["vm_id"] for order in orders] == [None, *["/vm/avd-001"] * 3]
+    assert {order["gate"]["script"] for order in orders} == {"exit 0"}
 
 
 def test_latest_is_earned_and_a_refusal_of_azure_is_met_with_patience() -> None:

@@ -37,6 +37,16 @@ def test_a_missed_region_is_no_full_success() -> None:
     assert overall_phase([HALTED], regions_missed=True) is HALTED
 
 
+def test_blocked_pools_add_nothing_to_what_blocked_them() -> None:
+    assert overall_phase([HALTED, Phase.BLOCKED]) is HALTED
+    assert overall_phase([SUPERSEDED, Phase.BLOCKED]) is SUPERSEDED
+    assert overall_phase([REFUSED, Phase.BLOCKED]) is FAILED
+
+
+def test_a_rejected_version_is_halted_however_well_its_pools_are() -> None:
+    assert overall_phase([GOOD, Phase.BLOCKED], rejected=True) is HALTED
+
+
 def test_the_summary_counts() -> None:
     assert summary([GOOD, HALTED, GOOD]) == "3 host pools: 2 Succeeded, 1 Halted"
     assert summary([GOOD]) == "1 host pool: 1 Succeeded"

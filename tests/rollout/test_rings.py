@@ -359,6 +359,7 @@ def test_order_windows_limits_and_blocking_hold_for_any_calendar(world: RingWorl
         passed = state.phase is RingPhase.PASSED
         bad = [p for p in ring.host_pools if world.ends[p] in (Phase.HALTED, Phase.FAILED) and p in world.started]
         assert not (passed and bad), "a ring with a bad pool does not pass"
+        assert all(at < world.ended[p] for p in bad for at in begun), "nothing starts in a ring after a bad end"
         before_ended = max(world.ended[p] for p in ring.host_pools) + ring.gates.soak if passed else None
 
 

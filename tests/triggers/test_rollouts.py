@@ -13,7 +13,7 @@ from rollout.model import Phase
 from simulator.faults import Site
 from tests.adapters.office import SimulatedOffice
 from tests.triggers.conftest import PolicyFile
-from tests.triggers.durable import Instances, as_client, function_of
+from tests.triggers.durable import Instances, as_client, function_of, principal
 from triggers import rollouts
 
 URL = "http://127.0.0.1:7071/api/rollouts"
@@ -196,6 +196,58 @@ async def test_a_running_rollout_is_shown_with_what_each_pool_says_itself(
     assert body["pools"][1] == {"pool": "later", "phase": Phase.WAITING_REPLICATION}
 
 
+async def test_a_rollout_at_a_gate_is_shown_with_its_rings_and_what_people_are_asked(
+    office: SimulatedOffice, instances: Instances
+) -> None:
+    asked = {"ring": "validation", "since": "2026-11-12T14:00:00Z", "roles": ["Approver"]}
+    shown = {
+        "image": "win11",
+        "version": "2.0.0",
+        "phase": Phase.WAITING_GATE,
+        "pools": {"test": Phase.SUCCEEDED, "office": Phase.SCHEDULED},
+        "rings": {"validation": "Proving", "people": "Waiting"},
+        "asked": asked,
+        "next": "2026-11-16T14:00:00Z",
+    }
+    instances.add(id_of(office), customStatus=shown)
+    # Another instance of that name must not be taken for the pool's own: the pool has not been started.
+    instances.add(f"{id_of(office)}:office", name="roll_host_pool", customStatus={"pool": "office", "phase": "Canary"})
+
+    _, body, _ = await show(instances, id_of(office))
+
+    assert body["phase"] == Phase.WAITING_GATE
+    assert body["rings"] == shown["rings"]
+    assert body["asked"] == asked
+    assert body["next"] == shown["next"]
+    assert body["pools"] == [
+        {"pool": "test", "phase": Phase.SUCCEEDED},
+        {"pool": "office", "phase": Phase.SCHEDULED},
+    ]
+
+
+async def test_a_rollout_remembers_who_has_asked_for_it(
+    office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    body = {"image": "win11", "version": "2.0.0"}
+
+    assert (await call(rollouts.start_rollout, instances, body=body, headers=principal("raj@contoso.com")))[0] == 202
+    assert instances.started[0][2]["started_by"] == "raj@contoso.com"
+
+
+async def test_somebody_who_has_signed_in_and_is_not_named_starts_nothing(
+    office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    body = {"image": "win11", "version": "2.0.0"}
+
+    status, problem, _ = await call(
+        rollouts.start_rollout, instances, body=body, headers={"X-MS-CLIENT-PRINCIPAL": "nonsense"}
+    )
+    assert (status, problem["code"]) == (403, "UnknownCaller")
+    assert instances.started == []
+
+
 async def test_a_rollout_that_has_ended_is_shown_with_its_result(office: SimulatedOffice, instances: Instances) -> None:
     id = id_of(office)
     result = {
@@ -204,6 +256,7 @@ async def test_a_rollout_that_has_ended_is_shown_with_its_result(office: Simulat
         "phase": Phase.HALTED,
         "message": "1 host pool: 1 Halted",
         "pools": [{"pool": "office", "phase": Phase.HALTED, "message": "the canary failed"}],
+        "smoke_tests": {"office": "avd-001: exit code 1: Contoso is missing"},
     }
     told = {"image": "win11", "version": "2.0.0", "phase": Phase.HALTED, "pools": {"office": Phase.HALTED}}
     instances.add(id, runtime="Completed", output=result, customStatus=told)
@@ -212,6 +265,7 @@ async def test_a_rollout_that_has_ended_is_shown_with_its_result(office: Simulat
 
     assert (body["phase"], body["message"]) == (Phase.HALTED, "1 host pool: 1 Halted")
     assert body["pools"] == result["pools"]
+    assert body["smoke_tests"] == result["smoke_tests"]
 
 
 async def test_a_rollout_just_started_is_scheduled(office: SimulatedOffice, instances: Instances) -> None:
