@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ from simulator.clock import SteppedClock
 from simulator.direct import DirectAzure
 from simulator.estate import Estate
 from simulator.faults import compute_policy
+from simulator.images import VMS_PER_REPLICA
 from simulator.throttling import ARM_BUCKETS, COMPUTE_PER_SUBSCRIPTION, Bucket
 from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
 from simulator.wire import Answer, Request
@@ -397,7 +399,8 @@ def _offices(estate: Estate, hosts: int, pools: int) -> tuple[list[Office], tupl
                 estate, hosts, name=name, region=REGION, host_prefix=host_prefix(name), load=LOAD, image_of=image_of
             )
         )
-    offices[0].publish_replicated("2.0.0")
+    at_a_time = pools * max(1, hosts // 20)
+    offices[0].publish_replicated("2.0.0", replicas=math.ceil(at_a_time / VMS_PER_REPLICA))
     estate.start_counting()
     return offices, read_policy(_policy(pools)).host_pools
 
@@ -405,8 +408,8 @@ def _offices(estate: Estate, hosts: int, pools: int) -> tuple[list[Office], tupl
 def _policy(pools: int) -> str:
     """The policy of somebody who sets nothing but what has no default.
 
-    And lets the VMs that are made at a time grow with the pool, which takes replicas: 10,000 hosts, 20 at a time, would
-    take a week. Of so many some fail by chance.
+    And lets the VMs that are made at a time grow with the pool, as the version has replicas for: 10,000 hosts, 20 at a
+    time, would take a week. Of so many some fail by chance.
     """
     names = _names(pools)
     demo = yaml.safe_load(policy_text(*names, image=names[0]))

@@ -67,9 +67,9 @@ class Office:
             announced=announced,
         )
 
-    def publish_replicated(self, name: str, flaws: Flaws = GOOD) -> ImageVersion:
+    def publish_replicated(self, name: str, flaws: Flaws = GOOD, replicas: int = 1) -> ImageVersion:
         """Publish a version that has arrived in the office's region the moment it is there."""
-        version = self.publish(name, takes={self.region: Takes(timedelta(0))}, flaws=flaws)
+        version = self.publish(name, takes={self.region: Takes(timedelta(0))}, flaws=flaws, replicas=replicas)
         self.estate.now()
         return version
 
