@@ -42,6 +42,7 @@ from rollout.ring_state import (
     was_rejected,
 )
 from rollout.ring_steps import (
+    AddRegions,
     JudgeHosts,
     MarkVersion,
     ReadRegions,
@@ -98,6 +99,7 @@ class ImageOrchestration:
             RollPool: self._roll_pool,
             JudgeHosts: lambda step: self._activity("judge_hosts", self._hosts_in_question(step)),
             SmokeTest: lambda step: self._activity("run_smoke_test", self._smoke_test(step)),
+            AddRegions: lambda step: self._activity("add_target_regions", _json(step.order)),
             SetReplicas: lambda step: self._activity("set_replicas", _json(step.order)),
             MarkVersion: lambda step: self._activity(
                 "mark_version", {"version": rollout.version_id, "mark": _json(step)}
@@ -172,6 +174,10 @@ class ImageOrchestration:
             return record_regions(progress, step.pool, tuple(answer["regions"]), answer.get("hosts"))
         if isinstance(step, SetReplicas):
             return self._replicas_set(step, error or answer["before"], now)
+        if isinstance(step, AddRegions):
+            if error is not None:
+                self._tell("", f"the version cannot be copied further: {error.message}")
+            return msgspec.structs.replace(progress, regions_added_at=now)
         if isinstance(step, ReadVersion):
             return msgspec.structs.replace(
                 progress, look=self._look(answer, now) if error is None else VersionLook(now, error=error.message)

@@ -30,6 +30,8 @@ def _source(image: ImagePolicy) -> Iterator[Conflict]:
         return
     if image.marketplace.version != "latest" and version_number(image.only_version) is None:
         yield Conflict("marketplace.version", (), "expected latest, or a version such as 26100.4061.250506")
+    if image.replication.add_regions:
+        yield Conflict("replication.add_regions", ("marketplace",), "an image of the marketplace is everywhere already")
     if image.latest == "earned":
         yield Conflict("latest", ("marketplace",), "only its publisher can exclude a marketplace image from latest")
     if image.schedule is not None and image.schedule.min_age:

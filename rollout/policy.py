@@ -132,7 +132,8 @@ class ReplicationPolicy(_Model, frozen=True):
 
     A replica carries `vms_per_replica` VMs that are created at once. Where the largest wave of a rollout wants more
     replicas than the version has, `raise_replicas` lets the rollout raise their number, and puts it back at the end;
-    without it fewer VMs are created at once.
+    without it fewer VMs are created at once. With `add_regions` the version is copied to the regions of a ring's host
+    pools when the ring's turn comes, and to `regions` when the first ring has passed: see geography.py.
 
     `on_missing` decides about a region that has failed, is late or is none of the `approved_regions` (an empty list
     approves of every region): `wait` for it as long as it takes, `go_on` without the pools there, or `halt`, so that
@@ -146,6 +147,7 @@ class ReplicationPolicy(_Model, frozen=True):
     approved_regions: tuple[str, ...] = ()
     vms_per_replica: Annotated[int, Meta(ge=1, le=1000)] = 20
     raise_replicas: bool = False
+    add_regions: bool = False
 
 
 class SchedulePolicy(_Model, frozen=True):

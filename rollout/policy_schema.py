@@ -97,6 +97,7 @@ _DESCRIPTIONS = {
         "on_missing_in": "The same for single regions.",
         "approved_regions": "Regions in which the image may be; empty for all. In any other a host pool is not rolled.",
         "vms_per_replica": "VMs that one replica carries when they are created at once.",
+        "add_regions": "Copy the version to a ring's regions when its turn comes, to `regions` once one has passed.",
         "raise_replicas": "Raise the replicas for the largest wave, and put them back at the end. Needs write access.",
     },
     "RetentionPolicy": {

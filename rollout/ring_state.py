@@ -43,7 +43,8 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
 
     `regions` are those of each pool, as far as they are known (none for a pool that is gone: its own rollout knows how
     to end); `unreadable` says of the others why not. `running` and `ended` are pools. `extra_open`: a region of the
-    policy without a host pool is still waited for; `regions_missed`: one was given up. `told` is the last news about
+    policy without a host pool is still waited for; `regions_missed`: one was given up; `regions_added_at`: when the
+    version was last to be copied further. `told` is the last news about
     replication, `command` what an operator has told it.
     """
 
@@ -59,6 +60,7 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     supply: SupplyState = SupplyState()
     halted: bool = False
     extra_open: bool = False
+    regions_added_at: datetime | None = None
     regions_missed: bool = False
     mark: MarkState = MarkState()
     phase: Phase = Phase.SCHEDULED

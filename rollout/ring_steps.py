@@ -101,7 +101,18 @@ class SetReplicas(Struct, frozen=True):
         return "replicas"
 
 
-RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion | SetReplicas
+class AddRegions(Struct, frozen=True):
+    """Copy the version to further regions: see geography.py."""
+
+    order: ReplicaOrder
+
+    @property
+    def key(self) -> str:
+        """What tells it from other steps."""
+        return "add_regions"
+
+
+RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion | SetReplicas | AddRegions
 
 
 class VersionLook(Struct, frozen=True):

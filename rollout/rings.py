@@ -18,6 +18,7 @@ from rollout import latest, supply
 from rollout.assignments import ImageRollout
 from rollout.commands import Command
 from rollout.gates import AskedApproval, GateState, RingPhase, judge_gates
+from rollout.geography import regions_to_add
 from rollout.instance_ids import digest
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
@@ -26,6 +27,7 @@ from rollout.replicas import Footprint
 from rollout.replication import RegionDecision, ReplicationReport, assess, decide_regions
 from rollout.ring_state import RingState, RolloutProgress, asked, pools_to_judge, rings_of, with_ring
 from rollout.ring_steps import (
+    AddRegions,
     JudgeHosts,
     ReadRegions,
     ReadVersion,
@@ -269,6 +271,8 @@ class _Turn:
 
     def _fail(self, ring: RingPolicy, reason: str, why: str, verdict: Verdict | None) -> None:
         self._set_ring(ring, phase=RingPhase.FAILED, reason=reason, why=why)
+        if self._extra_regions_since() is None:
+            self._set(extra_open=False)  # the version goes nowhere else
         if ring.name:
             self._tell(f"ring {ring.name} has failed: {why}")
         for blocked in self._rings[self._rings.index(ring) :]:
@@ -307,8 +311,40 @@ class _Turn:
 
     # --------------------------------------------------------------------------------------------------- replication
 
+    def _adds_regions(self, ring: RingPolicy) -> bool:
+        """See that the version is copied to the ring's regions if the policy says so; True while it is asked for.
+
+        Once for each look: a region that was refused is asked for again when the version has been looked at again.
+        """
+        progress, look = self._progress, self._progress.look
+        policy = self._rollout.image.replication
+        if not policy.add_regions or look is None or look.version is None:
+            return False
+        if "add_regions" in self._in_flight:
+            return True
+        if progress.regions_added_at is not None and look.at <= progress.regions_added_at:
+            return False
+        if any(name not in {**progress.regions, **progress.unreadable} for name in ring.host_pools):
+            return False
+        regions = {region for name in ring.host_pools for region in progress.regions.get(name, ())}
+        passed = self._extra_regions_since() is not None
+        step = regions_to_add(look.version, regions, (), policy, first_ring_has_passed=passed)
+        if step.order is None:
+            return False
+        self._tell_once(step.message, step.message)
+        self._ask(AddRegions(step.order))
+        return True
+
+    def _extra_regions_since(self) -> datetime | None:
+        """Since when the policy's regions without a host pool are waited for; None: not before a ring has passed."""
+        if not self._rollout.image.replication.add_regions or len(self._rings) == 1:
+            return self._progress.started_at
+        return self._ring(self._rings[1]).turn_at
+
     def _looks_for(self, ring: RingPolicy) -> bool:
         """See that the version and the regions of a ring are looked at when that is due; True while that is done."""
+        if self._adds_regions(ring):
+            return True
         pools = self._open_pools(ring)
         undecided = any(self._judged(ring, pool) is None for pool in pools)
         return self._look_if_due(self._ring(ring).due_at or self._now, pools, needed=undecided)
@@ -386,14 +422,14 @@ class _Turn:
 
     def _watch_extra_regions(self) -> None:
         """Regions of the policy are waited for beside the rings, also those without a host pool."""
-        progress, look = self._progress, self._progress.look
-        if not progress.extra_open:
+        progress, look, since = self._progress, self._progress.look, self._extra_regions_since()
+        if not progress.extra_open or since is None:
             return
         if look is not None and look.error:
-            if look.at - progress.started_at >= self._rollout.image.replication.deadline:
+            if look.at - since >= self._rollout.image.replication.deadline:
                 self._set(extra_open=False, regions_missed=True)
         elif look is not None:
-            decision = self._decide_regions(self._extra_regions, progress.started_at, look)
+            decision = self._decide_regions(self._extra_regions, since, look)
             report = decision.report
             if decision.halted_because:
                 self._halt(decision.halted_because)
@@ -402,7 +438,7 @@ class _Turn:
             self._set(extra_open=bool(report.waiting), regions_missed=missed)
             if not progress.running:
                 self._say(Phase.WAITING_REPLICATION, report.message)
-        self._look_if_due(progress.started_at, [], needed=self._progress.extra_open)
+        self._look_if_due(since, [], needed=self._progress.extra_open)
 
     # ------------------------------------------------------------------------------------------------------- replicas
 

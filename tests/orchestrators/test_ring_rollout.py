@@ -13,7 +13,7 @@ import pytest
 from rollout.commands import Command
 from rollout.gates import RingPhase
 from rollout.model import Phase
-from rollout.policy import ApprovalGate, HealthGate, SmokeTestGate, hours, minutes
+from rollout.policy import ApprovalGate, HealthGate, ReplicationPolicy, SmokeTestGate, hours, minutes
 from tests.orchestrators.stage import START, Crash, Later, Play, Played
 from tests.rollout.ring_world import VERSION, a_ring, a_rollout, approves, rejects
 
@@ -30,7 +30,7 @@ def play(*rings: Any, events: Any = (), **answers: Any) -> Played:
         pool = given["policy"]["name"]
         return Later(hours(1), {"pool": pool, "version": "2.0.0", "phase": Phase.SUCCEEDED, "message": ""})
 
-    image = {key: answers.pop(key) for key in ("latest", "started_by") if key in answers}
+    image = {key: answers.pop(key) for key in ("latest", "started_by", "replication") if key in answers}
     stage = Play(
         "roll_out_image",
         {
@@ -175,6 +175,81 @@ def test_a_paused_rollout_can_be_aborted_and_says_nothing_about_the_image() -> N
 
     assert played.output["phase"] == Phase.ABORTED
     assert marks == ["hold_back"]
+
+
+# ------------------------------------------------------------------------------------- region after region
+
+
+class Copies:
+    """A version that is published in West Europe only, and copied further in ten minutes when it is asked for."""
+
+    def __init__(self, *refusals: str) -> None:
+        self.asked: list[list[str]] = []
+        self._refusals = list(refusals)
+        self._looks = 0
+        self._regions = {"westeurope": -1}
+
+    def read(self, _: Any) -> Any:
+        self._looks += 1
+        states = {
+            region: {"state": "Completed" if since < 0 or self._looks - since > 2 else "Replicating"}
+            for region, since in self._regions.items()
+        }
+        return {"version": {"id": VERSION, "regions": states}}
+
+    def add(self, order: Any) -> Any:
+        self.asked.append(sorted(order["replicas"]))
+        if self._refusals:
+            return {"error": {"code": self._refusals.pop(), "message": "not now"}}
+        self._regions |= dict.fromkeys(order["replicas"], self._looks)
+        return {"added": list(order["replicas"])}
+
+
+def in_two_regions(copies: Copies, *rings: Any, regions: tuple[str, ...] = (), **answers: Any) -> Played:
+    """The office is in North Europe, everything else in West Europe."""
+    return play(
+        *rings,
+        replication=ReplicationPolicy(add_regions=True, regions=regions),
+        read_image_version=copies.read,
+        add_target_regions=copies.add,
+        read_pool_regions=lambda pool: {"regions": ["northeurope" if pool.endswith("office") else "westeurope"]},
+        **answers,
+    )
+
+
+def test_a_version_is_copied_to_a_rings_region_when_its_turn_comes() -> None:
+    copies = Copies()
+    first, second = a_ring("first", "test", soak=hours(5)), a_ring("second", "office", "branch")
+    played = in_two_regions(copies, first, second, regions=("japaneast",))
+
+    assert copies.asked == [["japaneast", "northeurope"]]
+    begun = starts(played)
+    assert begun["test"] == hours(0)
+    assert begun["office"] == begun["branch"] > hours(6)
+    assert played.output["phase"] == Phase.SUCCEEDED
+
+
+def test_a_first_ring_that_fails_leaves_the_version_where_it_is() -> None:
+    copies = Copies()
+    halted = {"pool": "test", "version": "2.0.0", "phase": Phase.HALTED, "message": "sick"}
+    first, second = a_ring("first", "test"), a_ring("second", "office")
+    played = in_two_regions(
+        copies, first, second, regions=("japaneast",), roll_host_pool=lambda _: Later(hours(1), halted)
+    )
+
+    assert copies.asked == []
+    assert played.output["phase"] == Phase.HALTED
+    assert played.ended_at - START < hours(2)
+
+
+def test_a_region_that_azure_refuses_is_asked_for_again_after_the_next_look(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "goldroll.story")
+    copies = Copies("Conflict", "Conflict")
+    played = in_two_regions(copies, a_ring("first", "office"))
+
+    assert copies.asked == [["northeurope"]] * 3
+    assert sum("the version cannot be copied further: not now" in told for told in caplog.messages) == 2
+    assert played.output["phase"] == Phase.SUCCEEDED
 
 
 def test_nobody_answers_until_the_deadline() -> None:
