@@ -282,5 +282,50 @@ DST = Scenario(
     sweep=EVERY_SIX_HOURS,
 )
 
-RING_SCENARIOS = (MONTHLY_CYCLE, APPROVAL_TIMEOUT, RING_FAILS, DST)
+# --------------------------------------------------------------------------------------- a newer version between rings
+
+
+def _set_supersede_mid_ring(stage: Stage) -> None:
+    validation = stage.office("test", hosts=2, people=4)
+    stage.office("office", hosts=3, people=12, image_of=validation)
+    stage.publish("08:10", validation, "2.0.0")
+    stage.publish("14:00", validation, "2.1.0")
+
+
+SUPERSEDE_MID_RING = Scenario(
+    name="supersede_mid_ring",
+    title="A newer version between two rings",
+    about=(
+        "Version 2.0.0 is in use in the validation pool, where it has to soak for a day, when 2.1.0 is published. The "
+        "older rollout starts nothing more: the people's pool never sees 2.0.0. The newer one begins again with the "
+        "validation pool and a canary of its own, soaks, and goes on."
+    ),
+    policy=policy_text(
+        "test",
+        "office",
+        image="test",
+        latest="earned",
+        rings=[
+            {"name": "validation", "host_pools": ["test"], "gates": {"soak": "P1D"}},
+            {"name": "people", "host_pools": ["office"]},
+        ],
+        **QUIET,
+    ),
+    set_the_stage=_set_supersede_mid_ring,
+    outcome=Outcome(
+        "Succeeded",
+        {"test": "Succeeded", "office": "Succeeded"},
+        rollouts=2,
+        checks=(
+            hosts_are_current(5),
+            pool_keeps_its_size,
+            version_carries(Verdict.GOOD, excluded=False),
+            story_tells("supersedes the rollout: version 2.1.0 has been published"),
+            story_tells("Superseded: superseded by"),
+        ),
+    ),
+    lasts_at_most=timedelta(days=5),
+)
+
+RING_SCENARIOS = (MONTHLY_CYCLE, APPROVAL_TIMEOUT, RING_FAILS, DST, SUPERSEDE_MID_RING)
 """The scenarios of this file, in the order in which they are best read."""

@@ -1,8 +1,9 @@
-"""What operators tell a running rollout: pause, resume, abort; and what remains of what they have said before.
+"""What a running rollout is told: pause, resume, abort, supersede; and what remains of what it was told before.
 
 A command is for a whole rollout or for one host pool. Pausing keeps the pool serving as it is: hosts that are being
 made are finished, what has been removed is made good, and nobody is asked to leave or signed out. Aborting is for good:
-the part that is done stays, what is drained is given back.
+the part that is done stays, what is drained is given back. A newer version's rollout supersedes: nothing more is
+started, and each host pool that is at work learns of it when the newer version asks for that pool.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec import Struct, structs
 LONGEST_REASON = 300
 LONGEST_NAME = 100
 
-CommandKind = Literal["pause", "resume", "abort"]
+CommandKind = Literal["pause", "resume", "abort", "supersede"]
 
 
 class Command(Struct, frozen=True, omit_defaults=True):
@@ -36,17 +37,20 @@ class Command(Struct, frozen=True, omit_defaults=True):
 class Refused(Struct, frozen=True):
     """Why a command changes nothing: `code` for machines, `why` for people."""
 
-    code: Literal["NotPaused", "PausedAlready", "AbortedAlready"]
+    code: Literal["NotPaused", "PausedAlready", "AbortedAlready", "SupersededAlready"]
     why: str
 
 
 def obey(standing: Command | None, given: Command) -> Command | Refused | None:
     """What stands after a command has been given where `standing` stood before: None when nothing does any more.
 
-    An abort stands for ever. The same command twice is refused, so that the second one learns of the first.
+    An abort stands for ever, and that a newer version takes over stands unless an abort follows. The same command
+    twice is refused, so that the second one learns of the first.
     """
     if standing is not None and standing.kind == "abort":
         return Refused("AbortedAlready", f"it has been aborted {standing.spoken}")
+    if standing is not None and standing.kind == "supersede" and given.kind != "abort":
+        return Refused("SupersededAlready", f"it has been superseded {standing.spoken}")
     if given.kind == "resume":
         return None if standing is not None else Refused("NotPaused", "it is not paused")
     if standing is not None and given.kind == "pause":

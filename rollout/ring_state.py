@@ -159,7 +159,7 @@ def record_command(progress: RolloutProgress, given: Command, now: datetime) -> 
     A command that changes nothing is told all the same. Its host pools learn of it by themselves, see lease.command.
     """
     standing = obey(progress.command, structs.replace(given, at=now))
-    verb = {"pause": "pauses", "resume": "resumes", "abort": "aborts"}[given.kind]
+    verb = {"pause": "pauses", "resume": "resumes", "abort": "aborts", "supersede": "supersedes"}[given.kind]
     because = f": {given.reason}" if given.reason else ""
     if isinstance(standing, Refused):
         return progress, f"{given.by} {verb} the rollout, and it changes nothing: {standing.why}"
@@ -213,8 +213,10 @@ def result_message(progress: RolloutProgress, counted: str) -> str:
     """The sentence that a rollout ends with: how many pools stand where, which ring failed and why."""
     failed = [f"ring {name}: {r.why}" for name, r in progress.rings.items() if name and r.phase is RingPhase.FAILED]
     unwritten = [f"the image version could not be marked: {progress.mark.error}"] if progress.mark.has_failed else []
-    aborted = [f"aborted {progress.command.spoken}"] if progress.command is not None and was_aborted(progress) else []
-    return "; ".join([counted, *aborted, *failed, *unwritten])
+    told = {"abort": "aborted", "supersede": "superseded"}
+    command = progress.command
+    ended = [f"{told[command.kind]} {command.spoken}"] if command is not None and command.kind in told else []
+    return "; ".join([counted, *ended, *failed, *unwritten])
 
 
 def smoke_tests_of(progress: RolloutProgress) -> dict[str, str]:

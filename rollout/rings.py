@@ -16,7 +16,6 @@ from msgspec import Struct, structs
 
 from rollout import latest, supply
 from rollout.assignments import ImageRollout
-from rollout.commands import Command
 from rollout.gates import AskedApproval, GateState, RingPhase, judge_gates
 from rollout.geography import regions_to_add
 from rollout.instance_ids import digest
@@ -102,7 +101,9 @@ class _Turn:
             self._set(mark=latest.want(self._mark, latest.hold_back()))
         command = self._progress.command
         if command is not None and command.kind == "abort":
-            self._abort(command)
+            self._start_no_more(Phase.ABORTED, "AbortedByOperator", f"aborted {command.spoken}")
+        elif command is not None and command.kind == "supersede":
+            self._start_no_more(Phase.SUPERSEDED, "NewerVersion", f"superseded {command.spoken}")
         elif command is not None:
             self._say(Phase.PAUSED, f"paused {command.spoken}")
         else:
@@ -293,15 +294,14 @@ class _Turn:
             if pool.name not in {*self._progress.running, *self._progress.ended}:
                 self._end(pool, Phase.HALTED, REGION_MISSING, why)
 
-    def _abort(self, command: Command) -> None:
+    def _start_no_more(self, phase: Phase, reason: str, why: str) -> None:
         """Nothing more is started; pools at work come to their end by themselves. It says nothing about the image."""
-        why = f"aborted {command.spoken}"
         self._set(extra_open=False)
         for ring in self._rings:
             if self._ring(ring).phase in _OPEN:
-                self._set_ring(ring, phase=RingPhase.BLOCKED, reason="Aborted", why=why)
+                self._set_ring(ring, phase=RingPhase.BLOCKED, reason=reason, why=why)
             for pool in self._open_pools(ring):
-                self._end(pool, Phase.ABORTED, "AbortedByOperator", why)
+                self._end(pool, phase, reason, why)
         self._say(Phase.ROLLING, f"{why}; it ends when its host pools have")
 
     def _end(self, pool: PoolPolicy, phase: Phase, reason: str, message: str) -> None:

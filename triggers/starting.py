@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from rollout.assignments import ImageRollout
-from rollout.instance_ids import image_instance
-from rollout.model import Phase
+from rollout.commands import Command
+from rollout.instance_ids import COMMAND_EVENT, image_instance, version_rolled_out
+from rollout.model import Phase, definition_of, short_version, version_number
 
 ORCHESTRATION = "roll_out_image"
 
@@ -23,6 +24,8 @@ _ENDED = frozenset(
     }
 )
 
+_UNDER_WAY = (df.OrchestrationRuntimeStatus.Pending, df.OrchestrationRuntimeStatus.Running)
+
 
 class Start(Struct, frozen=True):
     """The instance that rolls the version out; `is_new` False when it had been started before."""
@@ -34,7 +37,9 @@ class Start(Struct, frozen=True):
 async def start_once(client: df.DurableOrchestrationClient, rollout: ImageRollout) -> Start:
     """Start a version's rollout unless there has ever been one: events are delivered twice, and late."""
     instance_id = image_instance(rollout.version_id)
-    if await client.get_status(instance_id):
+    if status := await client.get_status(instance_id):
+        if not has_ended(status):
+            await _supersede_older(client, instance_id, rollout)  # the first delivery may have been cut off before
         return Start(instance_id, is_new=False)
     return await _start(client, instance_id, rollout)
 
@@ -75,4 +80,21 @@ async def _start(client: df.DurableOrchestrationClient, instance_id: str, rollou
         if await client.get_status(instance_id):
             return Start(instance_id, is_new=False)
         raise
+    await _supersede_older(client, instance_id, rollout)
     return Start(instance_id, is_new=True)
+
+
+async def _supersede_older(client: df.DurableOrchestrationClient, instance_id: str, rollout: ImageRollout) -> None:
+    """Tell rollouts of older versions of the same image that they are to start nothing more. Twice is harmless.
+
+    Not when a host pool of the policy says that a version is to be finished before the next one.
+    """
+    if any(pool.on_newer_version != "supersede" for pool in rollout.pools):
+        return
+    definition, number = definition_of(rollout.version_id), version_number(rollout.version_id)
+    told = Command("supersede", instance_id, f"version {short_version(rollout.version_id)} has been published")
+    for status in await client.get_status_by(runtime_status=list(_UNDER_WAY)):
+        older = status.instance_id or ""
+        other = version_rolled_out(older, definition)
+        if other and number is not None and tuple(int(part) for part in other.split(".")) < number:
+            await client.raise_event(older, COMMAND_EVENT, msgspec.to_builtins(told))

@@ -163,6 +163,17 @@ def test_an_abort_starts_nothing_more_and_waits_for_what_runs() -> None:
     }
 
 
+def test_a_superseded_rollout_starts_nothing_more_and_says_by_which() -> None:
+    newer = Command("supersede", "image-gal-office-3.0.0-abc123", "version 3.0.0 has been published")
+    soaking = a_ring("first", "test", soak=DAY)
+    played = play(soaking, PEOPLE, events=[(hours(5), newer)])
+
+    assert starts(played) == {"test": hours(0)}
+    assert played.ended_at - START < hours(6)
+    assert played.output["phase"] == Phase.SUPERSEDED
+    assert "version 3.0.0 has been published" in played.output["message"]
+
+
 def test_a_paused_rollout_can_be_aborted_and_says_nothing_about_the_image() -> None:
     marks: list[Any] = []
 

@@ -19,6 +19,7 @@ RAJ, ANDREA = "raj@contoso.com", "andrea@contoso.com"
 PAUSE = Command("pause", RAJ, "the town hall begins", MORNING)
 RESUME = Command("resume", ANDREA, "it is over", MORNING)
 ABORT = Command("abort", RAJ, "a wrong build", MORNING)
+NEWER = Command("supersede", "image-3.0.0", "version 3.0.0 has been published", MORNING)
 MINE, OTHER = "image-2.0.0:office", "image-3.0.0:office"
 
 
@@ -30,6 +31,8 @@ def test_a_pause_stands_until_it_is_resumed_and_an_abort_for_ever() -> None:
     assert obey(PAUSE, RESUME) is None
     assert obey(None, ABORT) == ABORT
     assert obey(PAUSE, ABORT) == ABORT
+    assert obey(PAUSE, NEWER) == NEWER
+    assert obey(NEWER, ABORT) == ABORT
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,9 @@ def test_a_pause_stands_until_it_is_resumed_and_an_abort_for_ever() -> None:
         (ABORT, PAUSE, "AbortedAlready", "aborted by raj@contoso.com: a wrong build"),
         (ABORT, RESUME, "AbortedAlready", "aborted by"),
         (ABORT, ABORT, "AbortedAlready", "aborted by"),
+        (ABORT, NEWER, "AbortedAlready", "aborted by"),
+        (NEWER, PAUSE, "SupersededAlready", "superseded by image-3.0.0"),
+        (NEWER, NEWER, "SupersededAlready", "superseded by image-3.0.0"),
     ],
 )
 def test_a_command_that_changes_nothing_is_refused_with_why(

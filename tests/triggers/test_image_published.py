@@ -83,6 +83,46 @@ async def test_an_event_that_comes_again_after_the_end_starts_nothing(
     assert instances.started == []
 
 
+async def test_a_newer_version_tells_older_rollouts_of_the_image_to_start_nothing_more(
+    office: SimulatedOffice, instances: Instances
+) -> None:
+    older, newer, other = (image_instance(office.office.version_id(number)) for number in ("1.5.0", "3.0.0", "1.4.0"))
+    instances.add(older)
+    instances.add(newer)
+    instances.add(other, runtime="Completed")
+    instances.add(image_instance(office.office.version_id("1.5.0").replace("/images/", "/images/other-")))
+    instances.add(f"{older}:office", name="roll_host_pool")
+    await deliver(instances, published(office))
+
+    ((told, name, given),) = instances.raised
+    assert (told, name) == (older, "command")
+    assert given["kind"] == "supersede"
+    assert "version 2.0.0" in given["reason"]
+
+
+async def test_a_delivery_that_was_cut_off_is_made_good_by_the_next(
+    office: SimulatedOffice, instances: Instances
+) -> None:
+    older = image_instance(office.office.version_id("1.5.0"))
+    instances.add(older)
+    instances.add(image_instance(office.office.version_id("2.0.0")))
+    await deliver(instances, published(office))
+
+    assert instances.started == []
+    assert [told for told, _, __ in instances.raised] == [older]
+
+
+async def test_older_rollouts_go_on_where_a_version_is_to_be_finished_first(
+    office: SimulatedOffice, instances: Instances, policy_file: PolicyFile
+) -> None:
+    policy_file.replace("    image: win11\n", "    image: win11\n    on_newer_version: wait\n")
+    instances.add(image_instance(office.office.version_id("1.5.0")))
+    await deliver(instances, published(office))
+
+    assert len(instances.started) == 1
+    assert instances.raised == []
+
+
 async def test_two_events_at_the_same_moment_start_one_rollout(office: SimulatedOffice, instances: Instances) -> None:
     instances.racing = True
 
