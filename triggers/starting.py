@@ -96,5 +96,13 @@ async def _supersede_older(client: df.DurableOrchestrationClient, instance_id: s
     for status in await client.get_status_by(runtime_status=list(_UNDER_WAY)):
         older = status.instance_id or ""
         other = version_rolled_out(older, definition)
-        if other and number is not None and tuple(int(part) for part in other.split(".")) < number:
+        if _has_been_told_to_end(status) or not other or number is None:
+            continue
+        if tuple(int(part) for part in other.split(".")) < number:
             await client.raise_event(older, COMMAND_EVENT, msgspec.to_builtins(told))
+
+
+def _has_been_told_to_end(status: Any) -> bool:
+    """The rollout shows that it takes no further command; see rollout.status.ImageStatus."""
+    shown = status.custom_status.get("command") if isinstance(status.custom_status, dict) else None
+    return isinstance(shown, dict) and shown.get("kind") in ("abort", "supersede")

@@ -111,6 +111,10 @@ async def test_a_delivery_that_was_cut_off_is_made_good_by_the_next(
     assert instances.started == []
     assert [told for told, _, __ in instances.raised] == [older]
 
+    instances.known[older]["customStatus"] = {"command": {"kind": "supersede", "by": "2.0.0"}}
+    await deliver(instances, published(office))
+    assert len(instances.raised) == 1
+
 
 async def test_older_rollouts_go_on_where_a_version_is_to_be_finished_first(
     office: SimulatedOffice, instances: Instances, policy_file: PolicyFile
