@@ -16,6 +16,7 @@ from rollout.replacing import is_marked, is_special, keep_quarantined_hosts_mark
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_all, give_back_while_short
 from rollout.steps import Decision
 from rollout.turn import NEW_HOST_STAGES, SOON, Turn
+from rollout.windows import is_open
 
 
 def wind_down_after_halt(turn: Turn) -> Decision:
@@ -99,7 +100,8 @@ def stand_still(turn: Turn, command: Command) -> None:
         turn.drop(name)
     give_back_while_short(turn)
     advance_leaving_hosts(turn)
-    provision(turn, limit=-turn.surplus)
+    if turn.policy.strategy == "in_place" or is_open(turn.policy.windows, turn.now):
+        provision(turn, limit=-turn.surplus)
     keep_quarantined_hosts_marked(turn)
     unfinished = f"; what is in hand is finished ({count_of(len(turn.in_hand), 'host')})" if turn.in_hand else ""
     turn.say(Phase.PAUSED, "PausedByOperator", f"paused {command.spoken}{unfinished}")

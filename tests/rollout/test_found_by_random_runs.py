@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from rollout.commands import Command
 from rollout.model import ROLLOUT_TAG, Phase
-from rollout.policy import minutes
+from rollout.policy import hours, minutes
 from rollout.pool import supersede
 from rollout.steps import ProvisionHost, StepError, StopDraining
-from tests.rollout.builders import NEXT, ROLLOUT, a_drain, a_draining_host, a_host, a_policy, a_pool, a_rolling_state
+from tests.rollout.builders import (
+    MORNING,
+    NEXT,
+    ROLLOUT,
+    a_drain,
+    a_draining_host,
+    a_host,
+    a_policy,
+    a_pool,
+    a_rolling_state,
+    a_window,
+)
 from tests.rollout.world import World
 
 
@@ -258,3 +270,28 @@ def test_a_new_host_that_somebody_deletes_while_it_is_switched_off_is_replaced()
     world.remove(new)
     world.run()
     assert sorted(host.power for host in world.hosts.values()) == ["deallocated", "running"]
+
+
+def test_a_host_just_given_back_is_not_taken_for_one_that_somebody_drained() -> None:
+    """A late list shows it in drain mode still, and its tag is gone: its successor would stay drained for good."""
+    late = a_host("avd-001", drained=True)
+    pool = a_pool([late, a_host("avd-002", NEXT)])
+    just_now = {"avd-001": MORNING - minutes(2)}
+    world = World(pool, a_policy(), a_rolling_state(pool, desired=2, given_back=just_now))
+    world.turn()
+    assert [progress.stays_drained for progress in world.state.in_hand.values() if progress.replaces] == [False]
+
+    long_ago = {"avd-001": MORNING - hours(1)}
+    world = World(pool, a_policy(), a_rolling_state(pool, desired=2, given_back=long_ago))
+    world.turn()
+    assert [progress.stays_drained for progress in world.state.in_hand.values() if progress.replaces] == [True]
+
+
+def test_a_paused_pool_that_is_short_of_a_host_gets_one_in_the_next_window() -> None:
+    policy = a_policy(windows=(a_window("20:00", hours(6)),))
+    pool = a_pool([a_host("avd-001", NEXT)])
+    state = a_rolling_state(pool, desired=2, command=Command("pause", "raj"))
+    world = World(pool, policy, state)
+    world.run(lambda world: len(world.hosts) == 2)
+    made_at = next(at for at, step in world.done_steps if isinstance(step, ProvisionHost))
+    assert made_at >= MORNING + hours(12)
