@@ -7,7 +7,6 @@ time; more are made more slowly (Microsoft's guidance has moved from 20 to 50, s
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, structs
@@ -52,14 +51,6 @@ def largest_wave(together: Iterable[Footprint], pools_at_once: int | None = None
         for region in footprint.hosts:
             vms.setdefault(region, []).append(footprint.vms_at_once(region))
     return {region: sum(sorted(counts, reverse=True)[:pools_at_once]) for region, counts in sorted(vms.items())}
-
-
-def largest_of(waves: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The largest wave of each region, of waves that come one after the other: those of the rings of a rollout."""
-    largest: Counter[str] = Counter()
-    for wave in waves:
-        largest |= Counter(wave)
-    return dict(sorted(largest.items()))
 
 
 def supply(version: ImageVersion, wave: Mapping[str, int], vms_per_replica: int) -> tuple[RegionSupply, ...]:

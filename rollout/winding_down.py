@@ -1,6 +1,6 @@
 """How a rollout comes to an end before its time, or stands still: halted, superseded, aborted, paused.
 
-Whatever the end is, nothing is left in hand, drained or tagged, and the pool is as large as it was.
+Whatever the end is, nothing is left in hand, drained or tagged. A pool that is not as large as it was is told of.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from rollout.replicas import (
     MOST_REPLICAS,
     Footprint,
     after,
-    largest_of,
     largest_wave,
     limited,
     raised,
@@ -65,11 +64,6 @@ def test_pools_that_run_together_share_their_region() -> None:
 def test_of_pools_that_do_not_all_run_together_the_largest_count() -> None:
     pools = [a_footprint("a", westeurope=30), a_footprint("b", westeurope=60), a_footprint("c", westeurope=40)]
     assert largest_wave(pools, pools_at_once=2) == {"westeurope": 100}
-
-
-def test_rings_come_one_after_the_other() -> None:
-    first, second = [a_footprint("a", westeurope=30, northeurope=5)], [a_footprint("b", westeurope=60)]
-    assert largest_of([largest_wave(first), largest_wave(second)]) == {"northeurope": 5, "westeurope": 60}
 
 
 # --------------------------------------------------------------------------------------------------- what is wanted
