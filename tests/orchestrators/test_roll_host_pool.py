@@ -421,3 +421,30 @@ def json_lease(rollout: str, version: str, now: datetime) -> str:
     return msgspec.json.encode(
         {"holder": rollout, "target": version_id(version), "renewed_at": now, "fence": 7}
     ).decode()
+
+
+# -------------------------------------------------------------------------------------------------------- commands
+
+
+def told(stage: Play, kind: str) -> Play:
+    ask(stage, "command", rollout=MINE, command={"kind": kind, "by": "raj@contoso.com", "reason": "a wrong build"})
+    return stage
+
+
+def test_a_rollout_learns_of_a_command_before_its_first_turn() -> None:
+    turns = Turns([], [])
+    roll(turns, told(Play("roll_host_pool", {}, MINE), "pause"))
+
+    assert [state.is_paused for state in turns.seen] == [True, True]
+
+
+def test_a_rollout_that_is_aborted_while_it_waits_for_the_pool_leaves_the_queue() -> None:
+    stage = told(a_stage_where(OLDER, "1.5.0", on_newer="wait"), "abort")
+    played = roll(Turns(), stage)
+
+    assert played.output["phase"] == Phase.ABORTED
+    assert played.output["message"] == "aborted by raj@contoso.com: a wrong build"
+    assert [name for _, name, _ in played.calls if name.startswith("host_pool.")][-1] == "host_pool.release"
+    assert holder(stage) == OLDER
+    (lease,) = stage.entities.values()
+    assert MINE not in lease
