@@ -28,7 +28,17 @@ from activities import (
 )
 from entities import host_pool, image_schedule
 from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import approvals, commands, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
+from triggers import (
+    approvals,
+    commands,
+    image_published,
+    images,
+    plans,
+    retirement,
+    rollouts,
+    scheduled_rollouts,
+    schedules,
+)
 
 app = df.DFApp()
 
@@ -37,6 +47,7 @@ for part in (
     schedules,
     scheduled_rollouts,
     rollouts,
+    plans,
     retirement,
     approvals,
     commands,

@@ -17,6 +17,7 @@ APP = {
     "activities",
     "adapters",
     "entities",
+    "forecast",
     "function_app.py",
     "goldroll.yaml",
     "host.json",

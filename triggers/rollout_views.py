@@ -11,7 +11,7 @@ from triggers.starting import ORCHESTRATION, has_ended
 
 View = dict[str, Any]
 
-_ABOUT_RINGS = ("rings", "asked", "next", "smoke_tests")
+_ABOUT_RINGS = ("rings", "asked", "next", "smoke_tests", "compared")
 """What a rollout tells of its rings; see rollout.status.ImageStatus and ImageResult."""
 
 _WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOCKED)
