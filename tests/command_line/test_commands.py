@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def test_watching_gives_up_when_the_time_is_over(app: App) -> None:
 
 
 def test_a_plan_is_shown_and_kept(app: App, tmp_path: Path) -> None:
-    made = msgspec.to_builtins(a_plan())
+    made = json.loads(msgspec.json.encode(a_plan()))
     app.on("POST", "plan", made)
     file = tmp_path / "plan.json"
 
@@ -280,10 +279,8 @@ def fails(_: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("connection refused")
 
 
-@pytest.mark.parametrize(
-    "call", [lambda api: api.get("x"), lambda api: api.post("x", {}), lambda api: api.delete("x", {})]
-)
-def test_an_app_that_does_not_answer_is_said(call: Callable[[Api], Any]) -> None:
+def test_an_app_that_does_not_answer_is_said() -> None:
+    api = Api("http://127.0.0.1:7071", transport=httpx.MockTransport(fails))
     with pytest.raises(ApiError, match="does not answer") as refused:
-        call(Api("http://127.0.0.1:7071", transport=httpx.MockTransport(fails)))
+        api.get("rollouts")
     assert refused.value.exit_code == 6

@@ -25,7 +25,9 @@ def goldroll(tmp_path: Path):  # type: ignore[no-untyped-def]
 
         def run(*line: str) -> subprocess.CompletedProcess[str]:
             command = [sys.executable, "-m", "command_line", "--url", stand.url, *line]
-            return subprocess.run(command, cwd=APP, capture_output=True, text=True, encoding="utf-8", timeout=120)
+            return subprocess.run(
+                command, cwd=APP, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+            )
 
         yield run
 
