@@ -27,7 +27,7 @@ from activities import (
     update_image_version,
 )
 from entities import host_pool, image_schedule
-from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
+from orchestrators import retire_image_versions, roll_back_image, roll_host_pool, roll_out_image
 from triggers import (
     approvals,
     commands,
@@ -35,6 +35,7 @@ from triggers import (
     images,
     plans,
     retirement,
+    roll_backs,
     rollouts,
     scheduled_rollouts,
     schedules,
@@ -51,8 +52,10 @@ for part in (
     retirement,
     approvals,
     commands,
+    roll_backs,
     images,
     roll_out_image,
+    roll_back_image,
     roll_host_pool,
     retire_image_versions,
     host_pool,

@@ -331,6 +331,7 @@ class PoolPolicy(_Model, frozen=True):
     so that `surge` + `max_unavailable` hosts are replaced at a time; session slots (`reserve`) bound both.
     `finish_within` (of the start) and `finish_by` (the first such time of day in `zone` at least twelve hours after it)
     say when the rollout shall be over: people are asked to leave as late as that allows, at once when neither is set.
+    With `on_failure` "roll_back" a pool whose hosts fail goes back to the version that it had, instead of only halting.
     The values of a `preset` fill in what the file does not say; in a policy that was read they are in the other keys.
     """
 
@@ -350,6 +351,7 @@ class PoolPolicy(_Model, frozen=True):
     finish_by: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = ""
     expected_provisioning: timedelta = minutes(25)
     on_newer_version: Literal["supersede", "wait"] = "supersede"
+    on_failure: Literal["halt", "roll_back"] = "halt"
     scaling_exclusion_tag: str = ""
     canary: CanaryPolicy = CanaryPolicy()
     drain: DrainPolicy = DrainPolicy()

@@ -20,7 +20,6 @@ from rollout.model import (
     SessionHost,
     Stage,
     Vacancy,
-    is_outdated,
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
@@ -424,7 +423,7 @@ class _Models(NamedTuple):
         """Those of this turn."""
         given_back = turn.in_stage([Stage.STEERING, Stage.GIVING_BACK])
         in_hand = [turn.hosts[name] for name in given_back if name in turn.hosts]
-        to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
+        to_go = [host for host in in_hand if turn.is_outdated(host) and host.name not in turn.skipped]
         ordered = drain_order([*turn.outdated, *to_go])
         special = [host for host in ordered if is_special(turn, host)]
         return cls(special, [host for host in ordered if not is_special(turn, host)])
@@ -486,7 +485,7 @@ def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:
     if not turn.zones:
         return vacancy.zone
     coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
-    have = [host.zone for host in [*turn.current, *coming_back] if not is_outdated(host, turn.target)]
+    have = [host.zone for host in [*turn.current, *coming_back] if not turn.is_outdated(host)]
     have += [progress.zone for progress in turn.in_stage(NEW_HOST_STAGES).values()]
     return max(turn.zones, key=lambda zone: (turn.zones[zone] - have.count(zone), zone == vacancy.zone, zone))
 

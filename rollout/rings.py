@@ -102,6 +102,8 @@ class _Turn:
         command = self._progress.command
         if command is not None and command.kind == "abort":
             self._start_no_more(Phase.ABORTED, "AbortedByOperator", f"aborted {command.spoken}")
+        elif command is not None and command.kind == "roll_back":
+            self._start_no_more(Phase.ABORTED, "RollBackRequested", f"to be rolled back {command.spoken}")
         elif command is not None and command.kind == "supersede":
             self._start_no_more(Phase.SUPERSEDED, "NewerVersion", f"superseded {command.spoken}")
         elif command is not None:
@@ -258,11 +260,12 @@ class _Turn:
     def _failure(self, ring: RingPolicy) -> tuple[str, str, Verdict | None] | None:
         """Why a ring whose pools have all ended has failed; None when its gates are to be asked."""
         statuses = [self._progress.ended[name] for name in ring.host_pools]
-        halted = next((status for status in statuses if status.phase is Phase.HALTED), None)
+        halted = next((status for status in statuses if status.phase in (Phase.HALTED, Phase.ROLLED_BACK)), None)
         if halted is not None:
             # A region without a copy says nothing about the image.
             verdict = None if halted.reason == REGION_MISSING else Verdict.FAILED
-            return "RingHalted", f"host pool {halted.pool} halted: {halted.message}", verdict
+            how = "halted" if halted.phase is Phase.HALTED else "was rolled back"
+            return "RingHalted", f"host pool {halted.pool} {how}: {halted.message}", verdict
         against = next((status for status in statuses if _speaks_against(status)), None)
         if against is not None:
             return "RingFailed", f"host pool {against.pool} ended {against.phase}: {against.message}", None
@@ -558,7 +561,7 @@ def _speaks_against(status: PoolStatus) -> bool:
     """The pool's end stops its ring and the later ones: a copy that never came says nothing about the image."""
     if status.phase is Phase.FAILED:
         return status.reason != NOT_REPLICATED
-    return status.phase in (Phase.HALTED, Phase.ABORTED, Phase.SUPERSEDED, Phase.BLOCKED)
+    return status.phase in (Phase.HALTED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.BLOCKED)
 
 
 def _pause(waited: timedelta, deadline: timedelta) -> timedelta:

@@ -18,8 +18,8 @@ MOST_HOSTS_LISTED = 20
 class PoolStatus(Struct, frozen=True, omit_defaults=True):
     """Where a host pool's rollout stands: phase, why, since when, and when it looks again (None: it has ended).
 
-    `started` is when the pool's turn came. `in_hand` counts hosts by what is being done with them; `quarantined` and
-    `skipped` list up to 20 with the reason.
+    `started` is when the pool's turn came, `previous` the id of the version to go back to. `in_hand` counts hosts by
+    what is being done with them; `quarantined` and `skipped` list up to 20 with the reason.
     """
 
     pool: str
@@ -30,6 +30,7 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     since: datetime | None = None
     next: datetime | None = None
     started: datetime | None = None
+    previous: str = ""
     desired: int = 0
     wave: int = 0
     in_hand: dict[str, int] = {}
@@ -50,6 +51,7 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         since=state.since,
         next=next_look,
         started=state.started_at,
+        previous=state.previous,
         desired=max(0, state.desired),
         wave=state.wave,
         in_hand=dict(sorted(Counter(str(host.stage) for host in state.in_hand.values()).items())),

@@ -96,6 +96,8 @@ class Turn:
         self.now = now
         self.rollout_id = state.rollout_id
         self.target = state.target
+        self.instead_of = state.instead_of
+        self.previous = state.previous
         self.hosts = {host.name: host for host in snapshot.hosts}
         self.phase = state.phase
         self.reason = state.reason
@@ -167,6 +169,10 @@ class Turn:
         """This rollout holds the host in drain mode. Before the canary has passed it holds none: see pool._strays."""
         return self.canary_passed and not host.allows_new_sessions and host.is_held_by(self.rollout_id)
 
+    def is_outdated(self, host: SessionHost) -> bool:
+        """The host must be replaced: it runs an older version than the target, or the one that is rolled back."""
+        return is_outdated(host, self.target, self.instead_of)
+
     def _sorted_out(self) -> _Views:
         """Every host looked at once for all views, and again only when a host has changed hands: pools are large."""
         if self._views is None:
@@ -177,7 +183,7 @@ class Turn:
                 if host.name in self.in_hand or host.name in self.quarantined or QUARANTINE_TAG in host.tags:
                     continue
                 views.settled.append(host)
-                if not is_outdated(host, self.target):
+                if not self.is_outdated(host):
                     views.current.append(host)
                 elif host.name in self.skipped:
                     views.left_alone.append(host)
@@ -205,7 +211,7 @@ class Turn:
     def _coming_back(self) -> int:
         """Hosts being given back that will stay: skipped ones, and current ones that an ended run had left drained."""
         returning = [self.hosts[name] for name in self.in_stage([Stage.GIVING_BACK]) if name in self.hosts]
-        return sum(host.name in self.skipped or not is_outdated(host, self.target) for host in returning)
+        return sum(host.name in self.skipped or not self.is_outdated(host) for host in returning)
 
     @property
     def size(self) -> int:
@@ -428,6 +434,7 @@ class Turn:
             message=self.message,
             since=self.before.since if same else self.now,
             desired=self.desired,
+            previous=self.previous,
             settled=len(self.settled),
             zones=self.zones,
             owed=tuple(self.owed),

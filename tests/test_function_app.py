@@ -28,9 +28,9 @@ EXPECTED = {
     "httpTrigger": {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
-        *("pause_rollout", "resume_rollout", "abort_rollout"),
+        *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
     },
-    "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions"},
+    "orchestrationTrigger": {"roll_out_image", "roll_back_image", "roll_host_pool", "retire_image_versions"},
     "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
@@ -119,7 +119,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("POST", "images/{name}/retirement"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
-        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort")),
+        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback")),
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
     }
