@@ -85,5 +85,39 @@ ABORTED = Scenario(
     lasts_at_most=timedelta(days=2),
 )
 
-OPERATOR_SCENARIOS = (PAUSED, ABORTED)
+
+def _set_rolled_back(stage: Stage) -> None:
+    office = stage.office("office", hosts=8, people=40)
+    stage.publish("08:10", office, "2.0.0")
+    stage.answer("11:30", "rollback", "printing is broken", day=0, by=OPERATOR, roles=("Operator",))
+    stage.answer("11:31", "rollback", "has anybody done it?", day=0, roles=("Operator",))
+
+
+ROLL_BACK_REBUILT = Scenario(
+    name="roll_back_rebuilt",
+    title="Rolled back: hosts of the version before are made again",
+    about=(
+        "Some hosts are on the new version when an operator finds that printing is broken. The rollout lets go: what "
+        "is not finished is taken away, what is drained is given back. Then the hosts on the new version are replaced "
+        "by hosts of the version before, under the same rules for people and session slots. The version is excluded "
+        "from latest and vetoed, so nobody rolls it out again by mistake."
+    ),
+    policy=policy_text("office", latest="earned"),
+    set_the_stage=_set_rolled_back,
+    outcome=Outcome(
+        "RolledBack",
+        {"office": "RolledBack"},
+        rollouts=2,
+        checks=(
+            hosts_are_current(0),
+            pool_keeps_its_size,
+            story_tells("given back: the rollout is rolled back"),
+            story_tells("rolling back from 2.0.0 to 1.0.0"),
+            story_tells("marked vetoed"),
+        ),
+    ),
+)
+
+
+OPERATOR_SCENARIOS = (PAUSED, ABORTED, ROLL_BACK_REBUILT)
 """The scenarios of this file, in the order in which they are best read."""

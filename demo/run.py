@@ -43,7 +43,7 @@ from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
 APP = Path(__file__).resolve().parent.parent
 """Where function_app.py and host.json are."""
 
-ROLL_OUT_IMAGE = "roll_out_image"
+ROLL_OUT_IMAGE, ROLL_BACK_IMAGE = "roll_out_image", "roll_back_image"
 SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
 
 Pause = Callable[[datetime, datetime], Any]
@@ -315,7 +315,8 @@ def _policy_file(text: str) -> Iterator[Path]:
 
 
 def _image_rollouts(host: Host) -> list[Instance]:
-    return [instance for instance in host.instances("image-") if instance.name == ROLL_OUT_IMAGE]
+    found = [*host.instances("image-"), *host.instances("back-")]
+    return sorted((one for one in found if one.name in (ROLL_OUT_IMAGE, ROLL_BACK_IMAGE)), key=lambda one: one.created)
 
 
 def _rollout_end(instance: Instance) -> RolloutEnd:

@@ -61,7 +61,7 @@ class Scenario:
     tick: timedelta = timedelta(minutes=1)
 
 
-Decision = Literal["approve", "reject", "pause", "resume", "abort"]
+Decision = Literal["approve", "reject", "pause", "resume", "abort", "rollback"]
 
 
 @dataclass(frozen=True)

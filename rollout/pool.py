@@ -216,7 +216,7 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
 
 def _begin(turn: Turn) -> None:
     """Count the pool and remember how it was."""
-    turn.desired = max(len(turn.settled), turn.before.size)
+    turn.desired = turn.before.size or len(turn.settled)
     turn.previous = version_before(turn.outdated, turn.instead_of)
     turn.before = structs.replace(turn.before, settled=len(turn.settled))
     for host in turn.settled:
