@@ -19,6 +19,9 @@ from activities import (
     read_running_rollouts,
     release_host,
     remove_host,
+    remove_retained_hosts,
+    restore_host,
+    retain_host,
     run_smoke_test,
     set_replicas,
     sign_out_sessions,
@@ -27,13 +30,14 @@ from activities import (
     update_image_version,
 )
 from entities import host_pool, image_schedule
-from orchestrators import retire_image_versions, roll_back_image, roll_host_pool, roll_out_image
+from orchestrators import release_retained_hosts, retire_image_versions, roll_back_image, roll_host_pool, roll_out_image
 from triggers import (
     approvals,
     commands,
     image_published,
     images,
     plans,
+    retained_hosts,
     retirement,
     roll_backs,
     rollouts,
@@ -50,6 +54,7 @@ for part in (
     rollouts,
     plans,
     retirement,
+    retained_hosts,
     approvals,
     commands,
     roll_backs,
@@ -58,6 +63,7 @@ for part in (
     roll_back_image,
     roll_host_pool,
     retire_image_versions,
+    release_retained_hosts,
     host_pool,
     image_schedule,
     decide_turn,
@@ -77,6 +83,9 @@ for part in (
     notify_sessions,
     sign_out_sessions,
     remove_host,
+    retain_host,
+    restore_host,
+    remove_retained_hosts,
     quarantine_host,
     read_running_rollouts,
     plan_retirement,

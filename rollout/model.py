@@ -26,6 +26,11 @@ QUARANTINE_TAG = "goldroll-quarantined"
 """VM tag of a host that failed and is kept, drained, for investigation. Its value is the reason code."""
 
 
+RETAINED_TAG = "goldroll-retained"
+"""VM tag of an outdated host that is kept for a while for a quick way back: deallocated, drained, still registered. Its
+value is the moment until which it is kept, as ISO 8601 in UTC."""
+
+
 class Phase(StrEnum):
     """Where a rollout stands, of one host pool or as a whole. The last nine are final: nothing more happens."""
 
@@ -53,6 +58,7 @@ class Phase(StrEnum):
 class Stage(StrEnum):
     """What a rollout is doing with one host that it has in hand."""
 
+    RESTORING = "Restoring"
     PROVISIONING = "Provisioning"
     JOINING = "Joining"
     VERIFYING = "Verifying"
@@ -140,6 +146,11 @@ class SessionHost(Struct, frozen=True, omit_defaults=True, dict=True):
     def is_powered_off(self) -> bool:
         """The VM exists and is stopped or deallocated: nobody can be on it, and it serves nobody."""
         return bool(self.vm_id) and self.power in ("deallocated", "deallocating", "stopped", "stopping")
+
+    @property
+    def is_retained(self) -> bool:
+        """It is kept, out of service, for a quick way back."""
+        return RETAINED_TAG in self.tags
 
     @property
     def is_tagged(self) -> bool:

@@ -332,6 +332,7 @@ class PoolPolicy(_Model, frozen=True):
     `finish_within` (of the start) and `finish_by` (the first such time of day in `zone` at least twelve hours after it)
     say when the rollout shall be over: people are asked to leave as late as that allows, at once when neither is set.
     With `on_failure` "roll_back" a pool whose hosts fail goes back to the version that it had, instead of only halting.
+    Hosts that are replaced are kept, switched off, for `retain_outdated`, so that a roll back has them back in minutes.
     The values of a `preset` fill in what the file does not say; in a policy that was read they are in the other keys.
     """
 
@@ -352,6 +353,7 @@ class PoolPolicy(_Model, frozen=True):
     expected_provisioning: timedelta = minutes(25)
     on_newer_version: Literal["supersede", "wait"] = "supersede"
     on_failure: Literal["halt", "roll_back"] = "halt"
+    retain_outdated: timedelta = timedelta(0)
     scaling_exclusion_tag: str = ""
     canary: CanaryPolicy = CanaryPolicy()
     drain: DrainPolicy = DrainPolicy()

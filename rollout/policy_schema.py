@@ -138,6 +138,7 @@ _DESCRIPTIONS = {
         "finish_within": "When the rollout shall be over, from its start; people are asked to leave late.",
         "finish_by": "The same as a time of day in `zone`: the first one at least twelve hours after the start.",
         "expected_provisioning": "How long a new host takes until people can use it.",
+        "retain_outdated": "Replaced hosts are kept, switched off, for so long, for a quick roll back; PT0S: removed.",
         "on_failure": "halt: stop when too many hosts fail. roll_back: then go back to the version before.",
         "on_newer_version": "supersede: a newer version takes over. wait: it starts when this rollout has ended.",
         "scaling_exclusion_tag": "Tag that keeps a scaling plan away from the hosts in hand; empty for none.",

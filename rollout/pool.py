@@ -24,7 +24,6 @@ from rollout.leaving import (
     those_that_may_go,
 )
 from rollout.model import (
-    QUARANTINE_TAG,
     HostProgress,
     Phase,
     PoolSnapshot,
@@ -45,10 +44,21 @@ from rollout.replacing import (
     keep_quarantined_hosts_marked,
     provision,
 )
+from rollout.retained import is_restorable, restore, retained_for
 from rollout.rolling_back import version_before, why_no_way_back
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_while_short, steer
 from rollout.steps import Decision, StepError
-from rollout.turn import DRAINED_STAGES, GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.turn import (
+    DRAINED_STAGES,
+    GRACE_ENDED,
+    HOST_GONE,
+    LATER,
+    LEAVING_STAGES,
+    NEW_HOST_STAGES,
+    SOON,
+    Turn,
+    is_set_aside,
+)
 from rollout.winding_down import (
     difference_in_size,
     stand_still,
@@ -198,13 +208,14 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
         )
     if pool.max_session_limit <= 0:
         return "NoSessionLimit", f"host pool {pool.name} has no session limit, so its free session slots are unknown"
-    if turn.image is None or not definition_of(turn.target):
+    if (turn.image is None and not is_restorable(turn)) or not definition_of(turn.target):
         return "ImageVersionGone", f"image version {short_version(turn.target)} does not exist"
     # One region's failed copy makes the whole version Failed; where its copy is complete it can be used all the same.
-    unusable = turn.image.provisioning == "Failed" and not turn.image.has_arrived_somewhere
-    if unusable or turn.image.provisioning == "Deleting":
+    image = turn.image
+    unusable = image is not None and image.provisioning == "Failed" and not image.has_arrived_somewhere
+    if image is not None and (unusable or image.provisioning == "Deleting"):
         return "ImageVersionUnusable", (
-            f"image version {short_version(turn.target)} has provisioning state {turn.image.provisioning}"
+            f"image version {short_version(turn.target)} has provisioning state {image.provisioning}"
         )
     if not turn.settled:
         return "NoSessionHosts", f"host pool {pool.name} has no session hosts to replace"
@@ -258,7 +269,7 @@ def _notice_what_others_did(turn: Turn) -> None:
         turn.desired = max(turn.desired + change, min(1, turn.size))
         verb = "removed" if change < 0 else "added"
         turn.tell(f"somebody else {verb} {count_of(abs(change), 'host')}: the pool's size is now {turn.desired}")
-    if turn.image is None:
+    if turn.image is None and turn.still_needed > len(retained_for(turn)):
         turn.halt("ImageVersionGone", f"image version {short_version(turn.target)} no longer exists")
 
 
@@ -302,7 +313,7 @@ def _take_strays_in_hand(turn: Turn) -> None:
     pool's rollouts only, so such a host belongs to nobody, whichever rollout its tag names.
     """
     for host in turn.hosts.values():
-        if not host.is_tagged or not host.vm_id or QUARANTINE_TAG in host.tags:
+        if not host.is_tagged or not host.vm_id or is_set_aside(host):
             continue
         if host.name in turn.in_hand or host.name in turn.quarantined:
             continue
@@ -336,6 +347,7 @@ def _start_more(turn: Turn) -> None:
         # Until the next window they shall serve people again; what was begun in the window is finished.
         for host in give_back_order(turn.steered)[:STARTS_PER_TURN]:
             give_back(turn, host.name, "the window has closed")
+    restore(turn)
     if _may_provision(turn):
         provision(turn, limit=min(turn.still_needed, STARTS_PER_TURN))
 
@@ -475,6 +487,7 @@ def _say_where_we_are(turn: Turn) -> None:
 
 
 _DOING = {
+    Stage.RESTORING: "being started again",
     Stage.PROVISIONING: "being provisioned",
     Stage.JOINING: "joining its directory and the host pool",
     Stage.VERIFYING: "registered and must prove that it is well",

@@ -25,6 +25,7 @@ from rollout.model import (
 from rollout.naming import NamesExhausted, next_names
 from rollout.outcomes import MAX_ATTEMPTS, REGISTERS_AFTER, SWITCHING_OFF, TAKES
 from rollout.policy import hosts_of
+from rollout.retained import restoring
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -91,6 +92,8 @@ def advance_new_hosts(turn: Turn) -> None:
             continue
         if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > _time_to_be_ready(turn, name, progress):
             fail(turn, name, "NotReadyInTime", _why_not_ready(turn, progress, host))
+        elif progress.stage is Stage.RESTORING:
+            _await_start(turn, name, progress, host)
         elif progress.stage is Stage.PROVISIONING:
             _await_vm(turn, name, progress, host)
         elif progress.stage is Stage.JOINING:
@@ -126,10 +129,15 @@ def _take_aside(turn: Turn, name: str, vacancy: Vacancy, code: str, why: str) ->
         turn.halt(code, f"the canary {name} failed: {why}")
         return
     tolerated = turn.policy.health.max_failed_hosts
-    failed = sum(reason != REMOVAL_FAILS for reason in turn.quarantined.values())
+    failed = sum(reason != REMOVAL_FAILS and not _is_refused(turn, n) for n, reason in turn.quarantined.items())
     if failed > tolerated:
         message = f"{failed} new hosts failed, {tolerated} tolerated; the last was {name}: {why}"
         turn.halt("TooManyFailedHosts", message)
+
+
+def _is_refused(turn: Turn, name: str) -> bool:
+    """The host runs the version that is rolled back: that it has failed is why, and says nothing of the one before."""
+    return bool(turn.instead_of) and name in turn.hosts and turn.is_outdated(turn.hosts[name])
 
 
 def keep_remains(turn: Turn, name: str) -> None:
@@ -227,6 +235,18 @@ def _await_vm(turn: Turn, name: str, progress: HostProgress, host: SessionHost |
         _await_registration(turn, name, turn.enter(name, Stage.JOINING), host)
     else:
         turn.wake_unhurried(turn.now + UNDER_WAY)
+
+
+def _await_start(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    """A retained host is being started: when it runs it is proven like a new one."""
+    if host is None or not host.vm_id:
+        _vanished(turn, name, host)
+    elif host.power == "running" and not host.is_retained:
+        _verify(turn, name, turn.enter(name, Stage.VERIFYING), host)
+    else:
+        if turn.is_due(progress) and not turn.is_busy(name):
+            turn.redo(restoring(host))
+        turn.wake(turn.now + SOON)
 
 
 def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:

@@ -27,7 +27,7 @@ from rollout.outcomes import LISTED_LATE
 from rollout.policy import PoolPolicy, hosts_at_a_time, hosts_of, surge_of, unavailable_of
 from rollout.steps import Decision, NotifySessions, Step
 
-NEW_HOST_STAGES = frozenset({Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
+NEW_HOST_STAGES = frozenset({Stage.RESTORING, Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
 LEAVING_STAGES = frozenset({Stage.DRAINING, Stage.REMOVING})
 DRAINED_STAGES = frozenset({Stage.STEERING, Stage.DRAINING})
 
@@ -76,6 +76,11 @@ class _Steered(NamedTuple):
     of: _Views
     canary_passed: bool
     hosts: list[SessionHost]
+
+
+def is_set_aside(host: SessionHost) -> bool:
+    """The host is out of service and part of nothing: kept for investigation, or for a quick way back."""
+    return QUARANTINE_TAG in host.tags or host.is_retained
 
 
 class Turn:
@@ -180,7 +185,7 @@ class Turn:
             for host in self.hosts.values():
                 if not (host.vm_id and host.registration) or host.provisioning == "Deleting":
                     continue
-                if host.name in self.in_hand or host.name in self.quarantined or QUARANTINE_TAG in host.tags:
+                if host.name in self.in_hand or host.name in self.quarantined or is_set_aside(host):
                     continue
                 views.settled.append(host)
                 if not self.is_outdated(host):

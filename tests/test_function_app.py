@@ -24,13 +24,19 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep", "start_scheduled", "retire"},
+    "timerTrigger": {"sweep", "start_scheduled", "retire", "release_retained"},
     "httpTrigger": {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
     },
-    "orchestrationTrigger": {"roll_out_image", "roll_back_image", "roll_host_pool", "retire_image_versions"},
+    "orchestrationTrigger": {
+        "roll_out_image",
+        "roll_back_image",
+        "roll_host_pool",
+        "retire_image_versions",
+        "release_retained_hosts",
+    },
     "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
@@ -50,6 +56,9 @@ EXPECTED = {
         "notify_sessions",
         "sign_out_sessions",
         "remove_host",
+        "retain_host",
+        "restore_host",
+        "remove_retained_hosts",
         "quarantine_host",
         "read_running_rollouts",
         "plan_retirement",
@@ -127,6 +136,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",
         "start_scheduled": "%GOLDROLL_SWEEP_SCHEDULE%",
         "retire": "%GOLDROLL_RETIREMENT_SCHEDULE%",
+        "release_retained": "%GOLDROLL_RETIREMENT_SCHEDULE%",
     }
 
 
