@@ -101,7 +101,15 @@ def test_the_rings_of_the_example_can_be_used_as_they_stand() -> None:
 
 def test_every_scenario_and_its_rings_are_policies_that_load() -> None:
     with_rings = [name for name, scenario in SCENARIOS.items() if read_policy(scenario.policy).images[0].rings]
-    assert with_rings == ["monthly_cycle", "approval_timeout", "ring_fails", "dst", "supersede_mid_ring", "aborted"]
+    assert with_rings == [
+        "monthly_cycle",
+        "approval_timeout",
+        "ring_fails",
+        "sign_ins_fail",
+        "dst",
+        "supersede_mid_ring",
+        "aborted",
+    ]
 
 
 def test_without_rings_there_are_none() -> None:
