@@ -15,6 +15,7 @@ from adapters.call_budget import CallBudget
 from adapters.settings import Cloud, is_plain_loopback, read_settings
 
 if TYPE_CHECKING:
+    from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
     from azure.mgmt.compute import ComputeManagementClient
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 """How long a call may take before it counts as lost. ARM answers within seconds; longer work is an operation."""
+
+
+STORAGE_SCOPE = "https://storage.azure.com/.default"
+"""The same in every cloud."""
 
 
 class CloudEndpoints(NamedTuple):
@@ -142,6 +147,16 @@ class Connection:
                     credential, endpoint=self._logs, **self._pipeline(scope=scope)
                 )
             return self._clients["logs", ""]  # type: ignore[no-any-return]
+
+    def storage(self) -> PipelineClient[Any, Any]:
+        """Bare calls to blobs, whole addresses of which are given with each."""
+        from azure.core import PipelineClient
+
+        with self._lock:
+            if ("storage", "") not in self._clients:
+                pipeline = self._pipeline(decoded=False, scope=STORAGE_SCOPE)
+                self._clients["storage", ""] = PipelineClient("", **pipeline)
+            return self._clients["storage", ""]  # type: ignore[no-any-return]
 
     def _client(self, kind: str, subscription: str, library: Any) -> Any:
         with self._lock:

@@ -150,6 +150,33 @@ def test_a_paused_rollout_begins_nothing_until_it_is_resumed_and_takes_answers_m
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "started", "phase"),
+    [
+        (approves("validation"), {"test", "office", "branch"}, Phase.SUCCEEDED),
+        (rejects("validation"), {"test"}, "Halted"),
+    ],
+)
+def test_an_answer_in_a_pause_counts_when_the_gate_was_open_and_takes_effect_afterwards(
+    answer: Any, started: set[str], phase: str
+) -> None:
+    pause, resume = (hours(5), Command("pause", "raj")), (hours(30), Command("resume", "raj"))
+    played = play(ASKED, PEOPLE, events=[pause, (hours(7), answer), resume])
+
+    assert set(starts(played)) == started
+    assert {at for pool, at in starts(played).items() if pool != "test"} <= {hours(30)}
+    assert played.ended_at - START >= hours(30)
+    assert played.output["phase"] == phase
+
+
+def test_a_deadline_goes_on_in_a_pause() -> None:
+    pause, resume = (hours(5), Command("pause", "raj")), (5 * DAY, Command("resume", "raj"))
+    played = play(ASKED, PEOPLE, events=[pause, resume])
+
+    assert timedelta(0) <= played.ended_at - START - 5 * DAY < minutes(1)
+    assert "rejected, as nobody has approved by" in played.output["message"]
+
+
 def test_a_pause_between_two_rings_holds_the_second_one_back() -> None:
     events = [(minutes(30), Command("pause", "raj")), (hours(30), Command("resume", "raj"))]
     played = play(a_ring("first", "test"), PEOPLE, events=events)
