@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 SERVER_SECONDS = 45
 """After which Log Analytics gives a query up: before the connection does, which would not say why."""
 
-LONGEST_SHOWN = 60
-
 
 class QueryAnswer(Struct, frozen=True, omit_defaults=True):
     """The number, or what was missing for one."""
@@ -71,8 +69,9 @@ def _read(tables: Any) -> QueryAnswer:
         return QueryAnswer(no_data="its first cell is empty")
     number = _number(value, tables[0].columns_types[0])
     if number is None:
-        shown = str(value)[:LONGEST_SHOWN]
-        raise StepFailed(StepError(BROKEN_QUERY, f"its first cell is no number but {shown!r}"))
+        # What stands in it is not repeated: it may be anything that is in the logs.
+        why = f"its first cell is no number but of type {tables[0].columns_types[0]}"
+        raise StepFailed(StepError(BROKEN_QUERY, why))
     if not math.isfinite(number):
         return QueryAnswer(no_data="its first cell is not finite, as after a division by zero")
     return QueryAnswer(number)

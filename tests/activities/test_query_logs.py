@@ -120,9 +120,7 @@ def test_what_is_missing_is_no_data_and_not_zero(office: SimulatedOffice, result
 )
 def test_anything_but_a_number_is_a_broken_query(office: SimulatedOffice, value: Any, column_type: str) -> None:
     knows(office, cell(value, column_type))
-    code, message = error(office)
-    assert code == "QueryBroken"
-    assert message.startswith("its first cell is no number but ")
+    assert error(office) == ("QueryBroken", f"its first cell is no number but of type {column_type}")
 
 
 def test_a_query_that_is_not_understood_is_broken_and_the_innermost_reason_is_told(office: SimulatedOffice) -> None:
