@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from msgspec import structs
 
 from adapters import connect
 from demo.result import Result, RolloutEnd, pool_end
@@ -30,7 +31,7 @@ from localhost.store import Instance
 from rollout.instance_ids import image_instance
 from rollout.model import short_version
 from rollout.policy import Policy
-from rollout.policy_file import read_policy
+from rollout.policy_file import PolicyError, read_policy
 from simulator import event_grid
 from simulator.arm import Arm
 from simulator.errors import AzureError
@@ -94,6 +95,7 @@ class Run:
         self.arm = Arm(self.estate)
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
+        self.policy = _with_later_pools(self.policy, self.stage)
         self.estate.start_counting()
         pool_names = {office.pool.name: name for name, office in self.stage.offices.items()}
         self._hosts_before = {name: len(office.pool.hosts) for name, office in self.stage.offices.items()}
@@ -122,6 +124,7 @@ class Run:
             }
             self._deliver_events()
             self._deliver_answers()
+            self._edit_policy(policy_file)
             self.clock.call_at(self.clock.now(), self._tick)
             result = None
             while result is None:
@@ -221,6 +224,18 @@ class Run:
         for answered in self.stage.answers:
             self.clock.call_at(answered.at, partial(post, answered))
 
+    def _edit_policy(self, policy_file: Path) -> None:
+        """Let the policy file be edited, or deleted, as the script says."""
+
+        def write(text: str | None) -> None:
+            if text is None:
+                policy_file.unlink()
+            else:
+                policy_file.write_text(text, encoding="utf-8")
+
+        for moment, text in self.stage.policy_edits:
+            self.clock.call_at(moment, partial(write, text))
+
     # --------------------------------------------------------------------------------------------------- how it ended
 
     def _result(self, host: Host, seconds: float, *, ended: bool) -> Result:
@@ -312,6 +327,15 @@ def _policy_file(text: str) -> Iterator[Path]:
         path = Path(folder) / "goldroll.yaml"
         path.write_text(text, encoding="utf-8")
         yield path
+
+
+def _with_later_pools(policy: Policy, stage: Stage) -> Policy:
+    """The policy with the pools that a later edit brings, so that they are watched as well."""
+    pools = {pool.name: pool for pool in policy.host_pools}
+    for _, text in stage.policy_edits:
+        with suppress(PolicyError):
+            pools = {pool.name: pool for pool in read_policy(text or "").host_pools} | pools
+    return structs.replace(policy, host_pools=tuple(pools.values()))
 
 
 def _image_rollouts(host: Host) -> list[Instance]:

@@ -245,6 +245,41 @@ class SmokeTestGate(_Model, frozen=True):
     within: timedelta = hours(2)
 
 
+class QueryGate(_Model, frozen=True):
+    """A Log Analytics query, asked when smoke test, soak and approval hold: one number, at most or at least so much.
+
+    The number is the first column of the first row of the first table; everything else is left aside. It looks at the
+    last `timespan`, or at all since the ring's first host pool was started. A number that does not hold yet has
+    `within` to do so, and is asked for `every` so often. No row, an empty cell or a number that is not finite is no
+    data; `on_no_data` says what becomes of a ring that still has none after `within`. A query that Log Analytics
+    cannot understand, or whose answer is no number, fails the ring at once, except with `wait`; one that is not
+    answered within `within` fails it too. Neither ever passes.
+    """
+
+    workspace_id: str
+    query: Annotated[str, Meta(max_length=4000)]
+    at_most: float | None = None
+    at_least: float | None = None
+    timespan: timedelta | None = None
+    within: timedelta = hours(2)
+    every: timedelta = minutes(15)
+    on_no_data: Literal["fail", "pass", "wait"] = "fail"
+
+
+class SignInFailuresGate(_Model, frozen=True):
+    """A ready-made query: percent of the sign-ins to the ring's host pools that have failed since they were done.
+
+    Fewer than `least_sign_ins` are no data: that nobody has failed to sign in says little when nobody has tried.
+    """
+
+    workspace_id: str
+    at_most_percent: Percent = 5
+    least_sign_ins: Annotated[int, Meta(ge=1)] = 20
+    within: timedelta = hours(10)
+    every: timedelta = hours(1)
+    on_no_data: Literal["fail", "pass", "wait"] = "fail"
+
+
 class GatesPolicy(_Model, frozen=True):
     """What must hold, besides its host pools' success, before a ring counts as passed. All of it."""
 
@@ -252,6 +287,8 @@ class GatesPolicy(_Model, frozen=True):
     smoke_test: SmokeTestGate | None = None
     approval: ApprovalGate | None = None
     health: HealthGate | None = None
+    sign_in_failures: SignInFailuresGate | None = None
+    queries: dict[str, QueryGate] = {}
 
 
 class RingPolicy(_Model, frozen=True):

@@ -52,6 +52,7 @@ _EXPECTED: dict[Any, str] = {
     VersionNumber: "the number of an image version such as 2026.11.20",
     Subscription: "the id of a subscription, 00000000-0000-0000-0000-000000000000",
     bool: "true or false",
+    float: "a number",
     str: "text",
 }
 

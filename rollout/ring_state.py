@@ -17,6 +17,7 @@ from rollout.gates import Approval, AskedApproval, GateState, HealthLook, RingPh
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import RingPolicy
+from rollout.query_gate import QueryLook, with_look
 from rollout.ring_steps import VersionLook
 from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
@@ -132,6 +133,15 @@ def record_smoke_test(progress: RolloutProgress, ring: RingPolicy, pool: str, ru
         return progress
     gate = structs.replace(state.gate, smoke={**state.gate.smoke, pool: run})
     return with_ring(progress, ring.name, structs.replace(state, gate=gate))
+
+
+def record_query(progress: RolloutProgress, ring: str, name: str, look: QueryLook) -> RolloutProgress:
+    """A query of a ring was asked."""
+    state = progress.rings[ring]
+    if state.gate is None:
+        return progress
+    gate = structs.replace(state.gate, queries=with_look(state.gate.queries, name, look))
+    return with_ring(progress, ring, structs.replace(state, gate=gate))
 
 
 def pools_to_judge(progress: RolloutProgress, ring: RingPolicy) -> list[str]:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from simulator import (
     desktop_routes,
     gallery_routes,
+    log_analytics,
     machine_routes,
     marketplace_routes,
     run_command_routes,
@@ -31,7 +32,7 @@ _MAX_BODY = 4 * 1024 * 1024
 
 
 class Arm:
-    """The wire format of every operation a rollout needs (facts 2.1, 3.1, 4).
+    """The wire format of every operation a rollout needs (facts 2.1, 3.1, 4), and of Log Analytics' query API.
 
     `calls` counts requests by operation, `statuses` answers by HTTP status. `actor` is who the journal says has asked.
     `throttled` switches ARM's and Compute's token buckets on. `retry_after` is what answers about long-running
@@ -59,7 +60,8 @@ class Arm:
         images = (gallery_routes, marketplace_routes)
         compute = (machine_routes, scale_set_routes, run_command_routes, usage_routes)
         modules = (*images, *compute, desktop_routes, session_routes)
-        self._routes = _Table(chain.from_iterable(module.routes(estate) for module in modules))
+        logs = log_analytics.routes(estate.workspaces)
+        self._routes = _Table(chain(logs, chain.from_iterable(module.routes(estate) for module in modules)))
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None = None) -> Answer:
         """Answer one request. Raises ConnectionLost when a fault breaks the connection, and nothing else."""
@@ -78,11 +80,12 @@ class Arm:
         return answer
 
     def _answer(self, request: Request, route: Route | None, body: bytes | str | None) -> Answer:
-        _check_api_version(request)
+        if route is None or route.of_manager:
+            _check_api_version(request)
         if route is None:
             raise self._no_route(request)
         verb = "LIST" if route.lists else request.method
-        if self.buckets is not None:
+        if self.buckets is not None and route.of_manager:
             self.buckets.take(request.method, request.path, _policy(request, route))
         request = replace(request, body=_parse(body))
         # A further page is not the same list as the first one when an older state of it is returned.
@@ -120,7 +123,7 @@ class Arm:
         }
         if answer.status < 400 and "Retry-After" in answer.headers:
             headers["Retry-After"] = str(self.retry_after)
-        if self.buckets is not None and route is not None:
+        if self.buckets is not None and route is not None and route.of_manager:
             left = self.buckets.remaining(request.method, request.path, _policy(request, route))
             headers.update({name: value for name, value in left.items() if name not in headers})
         return replace(answer, headers=headers)

@@ -44,6 +44,7 @@ EXPECTED = {
         "read_pool_regions",
         "judge_hosts",
         "mark_version",
+        "query_logs",
         "run_smoke_test",
         "set_replicas",
         "add_target_regions",
