@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from adapters import connect
+from demo.access import least_privilege
 from demo.result import Result, RolloutEnd, pool_end
 from demo.scenario import Answer, Scenario, Stage
 from demo.sight import Sight, look_at
@@ -91,7 +92,8 @@ class Run:
         self.clock = VirtualClock(scenario.begins)
         self.clock.before_advance = pause
         self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
-        self.arm = Arm(self.estate)
+        self.access = least_privilege(self.policy)
+        self.arm = Arm(self.estate, access=self.access)
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
         self.estate.start_counting()

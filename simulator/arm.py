@@ -20,6 +20,7 @@ from simulator import (
     session_routes,
     usage_routes,
 )
+from simulator.access import Access
 from simulator.errors import AzureError
 from simulator.estate import Estate
 from simulator.faults import compute_policy
@@ -34,6 +35,7 @@ class Arm:
     """The wire format of every operation a rollout needs (facts 2.1, 3.1, 4).
 
     `calls` counts requests by operation, `statuses` answers by HTTP status. `actor` is who the journal says has asked.
+    With `access` calls are refused that its roles do not allow; without it everybody may do everything.
     `throttled` switches ARM's and Compute's token buckets on. `retry_after` is what answers about long-running
     operations recommend, in seconds. `listeners` hear of every answer: (operation, request, answer).
     """
@@ -46,8 +48,10 @@ class Arm:
         page_size: int = 200,
         throttled: bool = False,
         retry_after: int = 10,
+        access: Access | None = None,
     ) -> None:
         self.estate = estate
+        self.access = access
         self.actor = actor
         self.page_size = page_size
         self.retry_after = retry_after
@@ -85,6 +89,8 @@ class Arm:
         if self.buckets is not None:
             self.buckets.take(request.method, request.path, _policy(request, route))
         request = replace(request, body=_parse(body))
+        if self.access is not None:
+            self.access.check(request.method, request.path, request.body)
         # A further page is not the same list as the first one when an older state of it is returned.
         path = f"{request.path}?{request.query['$skiptoken']}" if "$skiptoken" in request.query else request.path
 
