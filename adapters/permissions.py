@@ -94,6 +94,7 @@ _SCALE_SETS = "Microsoft.Compute/virtualMachineScaleSets"
 _GALLERIES = "Microsoft.Compute/galleries"
 _VERSIONS = f"{_GALLERIES}/images/versions"
 _PLATFORM_VERSIONS = "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions"
+_EVENTS = "Microsoft.EventGrid"
 _MAY = "Microsoft.Authorization/permissions/read"
 
 PERMISSIONS: tuple[Permission, ...] = (
@@ -111,6 +112,10 @@ PERMISSIONS: tuple[Permission, ...] = (
         "marketplace",
     ),
     Permission("Microsoft.Compute/locations/usages/read", "subscription_reader", "subscription", ("doctor",)),
+    Permission("Microsoft.Compute/skus/read", "subscription_reader", "subscription", ("doctor",)),
+    Permission(f"{_EVENTS}/eventSubscriptions/read", "subscription_reader", "subscription", ("doctor",)),
+    Permission(f"{_EVENTS}/systemTopics/read", "subscription_reader", "subscription", ("doctor",)),
+    Permission(f"{_EVENTS}/systemTopics/eventSubscriptions/read", "subscription_reader", "subscription", ("doctor",)),
     Permission("Microsoft.Resources/subscriptions/providers/read", "subscription_reader", "subscription", ("doctor",)),
     Permission(_MAY, "subscription_reader", "subscription", ("doctor",)),
     # ---------------------------------------------------------------------------------------------------------- reader
@@ -127,7 +132,6 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission(f"{_GALLERIES}/read", "reader", "gallery", ("plan_retirement", "doctor")),
     Permission(f"{_GALLERIES}/images/read", "reader", "gallery", ("doctor",)),
     Permission(f"{_VERSIONS}/read", "reader", "gallery", ("read_image_version", "decide_turn", "provision_host")),
-    Permission("Microsoft.EventGrid/eventSubscriptions/read", "reader", "gallery", ("doctor",)),
     Permission(_MAY, "reader", "gallery", ("doctor",)),
     Permission("Microsoft.Network/virtualNetworks/read", "reader", "virtual_network", ("doctor",)),
     Permission(_MAY, "reader", "virtual_network", ("doctor",)),
@@ -163,6 +167,7 @@ PERMISSIONS: tuple[Permission, ...] = (
         ("provision_host",),
         "identities",
     ),
+    Permission(_MAY, "identities", "identities", ("doctor",), "identities"),
     # ---------------------------------------------------------------------------------------------------------- images
     Permission(
         f"{_VERSIONS}/write",

@@ -24,6 +24,7 @@ import localhost.__main__
 from demo.access import least_privilege
 from demo.policies import REGION, host_prefix
 from demo.run import APP
+from demo.surroundings import furnish
 from rollout.policy_file import read_policy
 from simulator import event_grid
 from simulator.arm import Arm
@@ -168,7 +169,9 @@ def run_azure(place: Place) -> int:
         workload=PRESETS[setting.workload],
     )
     place.event.write_text(json.dumps(_forgotten_version(office), indent=2) + "\n", encoding="utf-8")
-    access = least_privilege(read_policy(setting.policy))
+    policy = read_policy(setting.policy)
+    furnish(estate, policy, REGION)
+    access = least_privilege(policy)
     server = Server(office, Arm(estate, access=access), port=setting.azure_port, webhook=setting.host_url + WEBHOOK)
     asyncio.run(_until_interrupted(server))
     return 0

@@ -8,10 +8,11 @@ x/action, each behind the types of the path. A body that refers to other resourc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from simulator.errors import AzureError
+from simulator.wire import Answer, Json, Request, Route, paged
 
 PRINCIPAL = "0e5d8c1a-7f0e-4a39-9d2b-5d1f6c0f9a11"
 """The object id of the identity that every call comes from."""
@@ -141,6 +142,30 @@ def _of_new_machine(group: str, body: Mapping[str, Any]) -> Iterator[Need]:
                 yield Need(_SUBNET_JOIN, subnet)
     for identity in _at(body, "identity", "userAssignedIdentities") or ():
         yield Need("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", identity)
+
+
+def permission_routes(access: Callable[[], Access | None]) -> Iterator[Route]:
+    """The routes that tell what the caller may do at a scope; everything when nobody is checked."""
+    group = "/subscriptions/{subscription}/resourceGroups/{group}"
+    resource = group + "/providers/{namespace}/{type}/{name}"
+    for scope in ("/subscriptions/{subscription}", group, resource, resource + "/{subtype}/{subname}"):
+        path = scope + "/providers/Microsoft.Authorization/permissions"
+        yield Route("GET", path, "permissions.list", lambda request: _permissions(access(), request), lists=True)
+
+
+def _permissions(access: Access | None, request: Request) -> Answer:
+    scope = request.path.rpartition("/providers/")[0]
+    held = access.at(scope) if access is not None else [Assignment("/", frozenset({"*"}))]
+    return paged(request, held, _permission_body)
+
+
+def _permission_body(assignment: Assignment) -> Json:
+    return {
+        "actions": sorted(assignment.actions),
+        "notActions": sorted(assignment.not_actions),
+        "dataActions": [],
+        "notDataActions": [],
+    }
 
 
 def _resource_manager_need(method: str, path: str) -> Need:

@@ -18,9 +18,10 @@ from simulator import (
     run_command_routes,
     scale_set_routes,
     session_routes,
+    surrounding_routes,
     usage_routes,
 )
-from simulator.access import Access
+from simulator.access import Access, permission_routes
 from simulator.errors import AzureError
 from simulator.estate import Estate
 from simulator.faults import compute_policy
@@ -62,8 +63,9 @@ class Arm:
         self._rng = estate.world.stream("arm")
         images = (gallery_routes, marketplace_routes)
         compute = (machine_routes, scale_set_routes, run_command_routes, usage_routes)
-        modules = (*images, *compute, desktop_routes, session_routes)
-        self._routes = _Table(chain.from_iterable(module.routes(estate) for module in modules))
+        modules = (*images, *compute, desktop_routes, session_routes, surrounding_routes)
+        routes = chain.from_iterable(module.routes(estate) for module in modules)
+        self._routes = _Table(chain(routes, permission_routes(lambda: self.access)))
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None = None) -> Answer:
         """Answer one request. Raises ConnectionLost when a fault breaks the connection, and nothing else."""

@@ -18,9 +18,13 @@ resource subscriptionReaderRole 'Microsoft.Authorization/roleDefinitions@2022-04
           'Microsoft.Authorization/permissions/read'
           'Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions/read'
           'Microsoft.Compute/locations/usages/read'
+          'Microsoft.Compute/skus/read'
           'Microsoft.Compute/virtualMachineScaleSets/read'
           'Microsoft.Compute/virtualMachineScaleSets/virtualMachines/read'
           'Microsoft.Compute/virtualMachines/read'
+          'Microsoft.EventGrid/eventSubscriptions/read'
+          'Microsoft.EventGrid/systemTopics/eventSubscriptions/read'
+          'Microsoft.EventGrid/systemTopics/read'
           'Microsoft.Resources/subscriptions/providers/read'
         ]
         notActions: []
@@ -53,7 +57,6 @@ resource readerRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.DesktopVirtualization/hostpools/sessionhosts/read'
           'Microsoft.DesktopVirtualization/hostpools/sessionhosts/usersessions/read'
           'Microsoft.DesktopVirtualization/hostpools/usersessions/read'
-          'Microsoft.EventGrid/eventSubscriptions/read'
           'Microsoft.Network/virtualNetworks/read'
         ]
         notActions: []
@@ -170,6 +173,7 @@ resource identitiesRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
     permissions: [
       {
         actions: [
+          'Microsoft.Authorization/permissions/read'
           'Microsoft.ManagedIdentity/userAssignedIdentities/assign/action'
         ]
         notActions: []
