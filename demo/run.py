@@ -281,6 +281,7 @@ class Run:
         yield from (f"left without its VM: {orphan.name}" for orphan in self.estate.orphans())
         yield from (f"two VMs are named {name}" for name in self.estate.duplicates())
         yield from (f"the app logged an error: {error}" for error in self._errors)
+        yield from (f"no role has {action}, needed at {scope}" for action, scope in self.access.denied)
         yield from (problem for check in wanted.checks if (problem := check(result)))
 
 
