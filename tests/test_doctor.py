@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from msgspec import structs
 from adapters import connect
 from adapters.fitness_reader import read_facts
 from adapters.permissions import ROLES
+from demo.access import least_privilege
+from demo.policies import REGION, host_prefix, policy_text
 from demo.surroundings import furnish
 from doctor.__main__ import Report, examine, main
 from rollout.fitness import FINDINGS, Finding, finding, judge, openings
@@ -29,9 +32,14 @@ from rollout.policy import (
     Window,
     hours,
 )
-from simulator.builders import MONDAY_MORNING, SUBSCRIPTION
+from rollout.policy_file import read_policy
+from simulator.arm import Arm
+from simulator.builders import MONDAY_MORNING, SUBSCRIPTION, office_pool
+from simulator.clock import SteppedClock
 from simulator.errors import ConnectionLost
+from simulator.estate import Estate
 from simulator.host_pools import PoolType
+from simulator.server import Server
 from simulator.surroundings import SizeOnOffer
 from tests.adapters.office import SUBNET, SimulatedOffice, simulated_office
 
@@ -319,3 +327,25 @@ def test_a_marketplace_image_has_no_gallery_to_check(office: SimulatedOffice) ->
     policy = structs.replace(office.whole_policy(), images=(image,))
 
     assert found(office, policy) == ()
+
+
+async def test_a_simulated_azure_over_http_is_checked_like_a_real_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint of `dev.py serve`: no credential is sent there."""
+    for name in ("GOLDROLL_POLICY", "GOLDROLL_ARM_ENDPOINT"):
+        monkeypatch.setenv(name, "")
+    text = policy_text("office", scaling_exclusion_tag="excludeFromScaling")
+    file = tmp_path / "goldroll.yaml"
+    file.write_text(text, encoding="utf-8")
+    estate = Estate(SteppedClock(MONDAY_MORNING), seed=1)
+    place = office_pool(estate, 2, 0, name="office", region=REGION, host_prefix=host_prefix("office"))
+    furnish(estate, read_policy(text), REGION)
+    connect.use(None)
+    try:
+        async with Server(place, Arm(estate, access=least_privilege(read_policy(text))), port=0) as server:
+            code = await asyncio.to_thread(main, ["--endpoint", server.base_url, "--policy", str(file), "--json"])
+    finally:
+        connect.use(None)
+
+    assert (code, json.loads(capsys.readouterr().out)["findings"]) == (0, [])
