@@ -19,6 +19,7 @@ import aiohttp
 from msgspec import structs
 
 from adapters import connect
+from demo.access import least_privilege
 from demo.result import Result, RolloutEnd, pool_end
 from demo.scenario import Answer, Scenario, Stage
 from demo.sight import Sight, look_at
@@ -92,7 +93,8 @@ class Run:
         self.clock = VirtualClock(scenario.begins)
         self.clock.before_advance = pause
         self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
-        self.arm = Arm(self.estate)
+        self.access = least_privilege(self.policy)
+        self.arm = Arm(self.estate, access=self.access)
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
         self.policy = _with_later_pools(self.policy, self.stage)
@@ -294,6 +296,7 @@ class Run:
         yield from (f"left without its VM: {orphan.name}" for orphan in self.estate.orphans())
         yield from (f"two VMs are named {name}" for name in self.estate.duplicates())
         yield from (f"the app logged an error: {error}" for error in self._errors)
+        yield from (f"no role has {action}, needed at {scope}" for action, scope in self.access.denied)
         yield from (problem for check in wanted.checks if (problem := check(result)))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import CAPACITY_CODES, block
+from rollout.capacity import PUT_OFF_CODES, block
 from rollout.model import HostProgress, RolloutState, Stage
 from rollout.naming import number_in
 from rollout.steps import (
@@ -145,7 +145,7 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
         if progress.stage is not Stage.DRAINING:
             return state  # they were told that they may stay; that it did not reach them holds nothing up
         progress = _not_told(progress, step.sessions)
-    if isinstance(step, ProvisionHost) and error.code in CAPACITY_CODES and not error.retry_after:
+    if isinstance(step, ProvisionHost) and error.code in PUT_OFF_CODES and not error.retry_after:
         return _no_room(state, step.host, progress, error, now)
     if isinstance(step, RemoveHost | RetainHost) and error.code == "HostInUse" and progress.stage is Stage.REMOVING:
         back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None)

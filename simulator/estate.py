@@ -27,6 +27,7 @@ from simulator.run_commands import RunCommands
 from simulator.scale_sets import ScaleSets
 from simulator.session_hosts import SessionHosts
 from simulator.sessions import Sessions
+from simulator.surroundings import Surroundings
 from simulator.timings import Timings
 from simulator.world import AZURE, World
 
@@ -73,6 +74,7 @@ class Estate:
         self.workspaces = Workspaces(world, self.sessions)
         self.people = People(world, self.pools, self.sessions)
         self.autoscale = Autoscale(world, self.pools, self.machines)
+        self.surroundings = Surroundings()
         self.interference = Interference(self)
 
     @property

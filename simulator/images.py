@@ -153,6 +153,8 @@ class ImageDefinition:
     publisher: str
     offer: str
     sku: str
+    generation: str = "V2"
+    security: str = "TrustedLaunchSupported"
     tags: dict[str, str] = field(default_factory=dict)
     versions: dict[str, ImageVersion] = field(default_factory=dict)
     soft_deleted: dict[str, SoftDeleted] = field(default_factory=dict)
