@@ -56,7 +56,9 @@ ROLES: dict[RoleName, Role] = {
         ("host_pools",),
     ),
     "session_hosts": Role(
-        "Goldroll Session Host Operator", "Create, tag, switch off and delete VMs of session hosts.", ("session_hosts",)
+        "Goldroll Session Host Operator",
+        "Create, tag, start, switch off and delete VMs of session hosts.",
+        ("session_hosts",),
     ),
     "network": Role("Goldroll Subnet Joiner", "Connect new session hosts to a subnet.", ("subnet",)),
     "key_vault": Role(
@@ -145,7 +147,8 @@ PERMISSIONS: tuple[Permission, ...] = (
     # --------------------------------------------------------------------------------------------------- session_hosts
     Permission(f"{_VM}/write", "session_hosts", "session_hosts", ("provision_host",)),
     Permission(f"{_VM}/delete", "session_hosts", "session_hosts", ("remove_host",)),
-    Permission(f"{_VM}/deallocate/action", "session_hosts", "session_hosts", ("release_host",)),
+    Permission(f"{_VM}/deallocate/action", "session_hosts", "session_hosts", ("release_host", "retain_host")),
+    Permission(f"{_VM}/start/action", "session_hosts", "session_hosts", ("restore_host",)),
     Permission(f"{_VM}/extensions/write", "session_hosts", "session_hosts", ("join_host", "install_agent")),
     Permission(f"{_VM}/runCommands/write", "session_hosts", "session_hosts", ("run_smoke_test",), "smoke_test"),
     Permission("Microsoft.Compute/disks/write", "session_hosts", "session_hosts", ("provision_host",)),

@@ -38,6 +38,7 @@ _MAY_BE_ZERO = {
     (DrainPolicy, "disconnected_grace"),
     (HealthPolicy, "settle"),
     (RetentionPolicy, "end_of_life_after"),
+    (PoolPolicy, "retain_outdated"),
     (RingStart, "after"),
     (GatesPolicy, "soak"),
     (SchedulePolicy, "min_age"),

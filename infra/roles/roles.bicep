@@ -96,7 +96,7 @@ resource sessionHostsRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' =
   name: guid(subscription().id, 'goldroll', 'session_hosts')
   properties: {
     roleName: 'Goldroll Session Host Operator${suffix}'
-    description: 'Create, tag, switch off and delete VMs of session hosts.'
+    description: 'Create, tag, start, switch off and delete VMs of session hosts.'
     type: 'CustomRole'
     assignableScopes: [subscription().id]
     permissions: [
@@ -108,6 +108,7 @@ resource sessionHostsRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' =
           'Microsoft.Compute/virtualMachines/delete'
           'Microsoft.Compute/virtualMachines/extensions/write'
           'Microsoft.Compute/virtualMachines/runCommands/write'
+          'Microsoft.Compute/virtualMachines/start/action'
           'Microsoft.Compute/virtualMachines/write'
           'Microsoft.Network/networkInterfaces/delete'
           'Microsoft.Network/networkInterfaces/join/action'

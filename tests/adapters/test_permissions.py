@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ from rollout.steps import (
     NotifySessions,
     ProvisionHost,
     RemoveHost,
+    RestoreHost,
+    RetainHost,
     SignOutSessions,
     StartDraining,
     StopDraining,
@@ -113,6 +116,11 @@ def _a_host_goes(office: SimulatedOffice) -> None:
     for session in office.host("avd-001").sessions:
         sign_out(host.registration, session.id)
     assert carry_out(office, StartDraining(host.name, host.vm_id, host.registration, WHY)) == OK
+    until = office.clock() + timedelta(days=2)
+    assert carry_out(office, RetainHost(host.name, host.vm_id, host.registration, until, WHY)) == OK
+    office.wait(minutes=10)
+    assert carry_out(office, RestoreHost(host.name, host.vm_id, host.registration, WHY)) == OK
+    office.wait(minutes=10)
     deallocate(host.vm_id)
     office.wait(minutes=10)
     for _ in range(2):  # first the registration, then the VM
