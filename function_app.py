@@ -26,9 +26,20 @@ from activities import (
     stop_draining,
     update_image_version,
 )
-from entities import host_pool, image_schedule
+from entities import freeze, host_pool, image_schedule
 from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import approvals, commands, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
+from triggers import (
+    approvals,
+    commands,
+    description,
+    freezing,
+    image_published,
+    images,
+    retirement,
+    rollouts,
+    scheduled_rollouts,
+    schedules,
+)
 
 app = df.DFApp()
 
@@ -41,9 +52,12 @@ for part in (
     approvals,
     commands,
     images,
+    freezing,
+    description,
     roll_out_image,
     roll_host_pool,
     retire_image_versions,
+    freeze,
     host_pool,
     image_schedule,
     decide_turn,

@@ -8,12 +8,14 @@ from rollout.policy import ImagePolicy, PoolPolicy
 
 
 class ImageRollout(Struct, frozen=True):
-    """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did."""
+    """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did, and
+    `start_reason` why."""
 
     version_id: str
     image: ImagePolicy
     pools: tuple[PoolPolicy, ...]
     started_by: str = ""
+    start_reason: str = ""
 
 
 class PoolRollout(Struct, frozen=True, omit_defaults=True):

@@ -1,9 +1,10 @@
-"""What a running rollout is told: pause, resume, abort, supersede; and what remains of what it was told before.
+"""What a running rollout is told: pause, resume, abort, supersede, thaw; and what remains of what it was told before.
 
 A command is for a whole rollout or for one host pool. Pausing keeps the pool serving as it is: hosts that are being
 made are finished, what has been removed is made good, and nobody is asked to leave or signed out. Aborting is for good:
 the part that is done stays, what is drained is given back. A newer version's rollout supersedes: nothing more is
-started, and each host pool that is at work learns of it when the newer version asks for that pool.
+started, and each host pool that is at work learns of it when the newer version asks for that pool. When a freeze ends
+before its time, rollouts are told to thaw: that wakes those that wait for its end, and changes nothing that stands.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from msgspec import Struct, structs
 LONGEST_REASON = 300
 LONGEST_NAME = 100
 
-CommandKind = Literal["pause", "resume", "abort", "supersede"]
+CommandKind = Literal["pause", "resume", "abort", "supersede", "thaw"]
 
 
 class Command(Struct, frozen=True, omit_defaults=True):
@@ -47,6 +48,8 @@ def obey(standing: Command | None, given: Command) -> Command | Refused | None:
     An abort stands for ever, and that a newer version takes over stands unless an abort follows. The same command
     twice is refused, so that the second one learns of the first.
     """
+    if given.kind == "thaw":
+        return standing
     if standing is not None and standing.kind == "abort":
         return Refused("AbortedAlready", f"it has been aborted {standing.spoken}")
     if standing is not None and standing.kind == "supersede" and given.kind != "abort":

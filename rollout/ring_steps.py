@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from rollout.assignments import ReplicaOrder
+from rollout.freeze import Freeze
 from rollout.model import ImageVersion
 from rollout.policy import PoolPolicy, SmokeTestGate
 from rollout.smoke_test import SmokeRun
@@ -112,7 +113,25 @@ class AddRegions(Struct, frozen=True):
         return "add_regions"
 
 
-RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion | SetReplicas | AddRegions
+class ReadFreeze(Struct, frozen=True):
+    """Ask whether there is a freeze: see freezing.py."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from other steps."""
+        return "freeze"
+
+
+RingStep = (
+    ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion | SetReplicas | AddRegions | ReadFreeze
+)
+
+
+class FreezeLook(Struct, frozen=True):
+    """Whether there was a freeze when it was asked for."""
+
+    at: datetime
+    freeze: Freeze | None = None
 
 
 class VersionLook(Struct, frozen=True):
