@@ -31,7 +31,7 @@ def freeze(context: df.DurableEntityContext) -> None:
     if operation == "begin" and news.freeze is not None:
         context.set_state(msgspec.to_builtins(news.freeze))
     elif operation == "end":
-        context.set_state(None)
+        context.set_state({})  # null would come back as text of its own
     elif operation != "read":
         raise ValueError(f"the freeze knows no operation {operation!r}")
     standing = freeze_in(context.get_state(expected_type=object), news.now)

@@ -47,11 +47,11 @@ class FreezeAnswer(Struct, frozen=True, omit_defaults=True):
 
 
 def freeze_in(stored: Any, now: datetime) -> Freeze | None:
-    """The freeze that stands now, by what is stored of it (a Freeze as JSON objects, None for nothing).
+    """The freeze that stands now, by what is stored of it (a Freeze as a JSON object; None or an empty one: none).
 
     What cannot be read counts as a freeze: somebody may have ordered one.
     """
-    if stored is None:
+    if stored is None or stored == {}:
         return None
     try:
         freeze = msgspec.convert(stored, Freeze)

@@ -19,10 +19,11 @@ def test_it_stands_until_its_last_moment_and_not_in_it() -> None:
     assert freeze_in(stored, FREEZE.until - timedelta(seconds=1)) == FREEZE
     assert freeze_in(stored, FREEZE.until) is None
     assert freeze_in(None, NOW) is None
+    assert freeze_in({}, NOW) is None
 
 
 @pytest.mark.parametrize(
-    "stored", ["text", {}, [], {"by": 7}, {**msgspec.to_builtins(FREEZE), "until": "2026-12-21T08:00"}]
+    "stored", ["text", [], {"by": 7}, {**msgspec.to_builtins(FREEZE), "until": "2026-12-21T08:00"}]
 )
 def test_what_cannot_be_read_counts_as_a_freeze(stored: object) -> None:
     standing = freeze_in(stored, NOW)

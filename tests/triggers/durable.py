@@ -59,7 +59,11 @@ class Instances:
             prefix, top = request.query["instanceIdPrefix"], int(request.query["top"])
             first = int(request.headers.get("x-ms-continuation-token", "0"))
             since = request.query.get("createdTimeFrom", "")
-            found = sorted(id for id, one in self.known.items() if id.startswith(prefix) and one["createdTime"] > since)
+            found = sorted(
+                id
+                for id, one in self.known.items()
+                if id.startswith(prefix) and one["createdTime"].replace("+00:00", "Z") >= since
+            )
             self.pages += 1
             more = first + top < len(found)
             headers = {"x-ms-continuation-token": str(first + top)} if more else {}
