@@ -30,11 +30,13 @@ from activities import (
     stop_draining,
     update_image_version,
 )
-from entities import host_pool, image_schedule
+from entities import freeze, host_pool, image_schedule
 from orchestrators import release_retained_hosts, retire_image_versions, roll_back_image, roll_host_pool, roll_out_image
 from triggers import (
     approvals,
     commands,
+    description,
+    freezing,
     image_published,
     images,
     plans,
@@ -60,11 +62,14 @@ for part in (
     commands,
     roll_backs,
     images,
+    freezing,
+    description,
     roll_out_image,
     roll_back_image,
     roll_host_pool,
     retire_image_versions,
     release_retained_hosts,
+    freeze,
     host_pool,
     image_schedule,
     decide_turn,

@@ -23,6 +23,7 @@ from rollout.policy import (
     GatesPolicy,
     HealthPolicy,
     Percent,
+    PoolPolicy,
     RetentionPolicy,
     RingStart,
     SchedulePolicy,

@@ -29,6 +29,7 @@ EXPECTED = {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
+        *("show_freeze", "order_freeze", "end_freeze", "describe_api"),
     },
     "orchestrationTrigger": {
         "roll_out_image",
@@ -37,7 +38,7 @@ EXPECTED = {
         "retire_image_versions",
         "release_retained_hosts",
     },
-    "entityTrigger": {"host_pool", "image_schedule"},
+    "entityTrigger": {"freeze", "host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
         "read_image_version",
@@ -127,6 +128,10 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "rollouts/{id}"),
         ("GET", "images/{name}/retirement"),
         ("POST", "images/{name}/retirement"),
+        ("GET", "freeze"),
+        ("POST", "freeze"),
+        ("DELETE", "freeze"),
+        ("GET", "openapi.json"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
         *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback")),
