@@ -28,7 +28,18 @@ from activities import (
 )
 from entities import host_pool, image_schedule
 from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import approvals, commands, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
+from triggers import (
+    approvals,
+    commands,
+    dashboard,
+    image_published,
+    images,
+    pools,
+    retirement,
+    rollouts,
+    scheduled_rollouts,
+    schedules,
+)
 
 app = df.DFApp()
 
@@ -41,6 +52,8 @@ for part in (
     approvals,
     commands,
     images,
+    pools,
+    dashboard,
     roll_out_image,
     roll_host_pool,
     retire_image_versions,

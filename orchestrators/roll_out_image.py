@@ -28,6 +28,7 @@ from rollout.overall import overall_phase, summary
 from rollout.ring_state import (
     RolloutProgress,
     begin,
+    gates_now,
     phases_of,
     record_answer,
     record_command,
@@ -256,6 +257,7 @@ class ImageOrchestration:
             message=progress.message or summary(phases.values()),
             pools=phases,
             rings={name: ring.phase for name, ring in progress.rings.items() if name},
+            gates=gates_now(progress, self._rollout, now_of(self._context)),
             asked=decision.asked,
             next=decision.wake_at,
             command=progress.command,

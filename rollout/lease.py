@@ -34,7 +34,8 @@ class Waiter(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
 class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Who holds the pool for which version (both "" when it is free), and who waits, the next one first.
 
-    `fence` grows by one whenever the pool changes hands. `commands` are what operators have told rollouts of this pool,
+    `fence` grows by one whenever the pool changes hands. `last` is the rollout that was given the pool last, whether it
+    still holds it or not, and `last_target` its version. `commands` are what operators have told rollouts of this pool,
     by their ids, also before they hold it. A stored lease of another shape does not decode: nobody may
     conclude from it that the pool is free.
     """
@@ -45,6 +46,8 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     waiting: tuple[Waiter, ...] = ()
     fence: int = 0
     commands: dict[str, Command] = {}
+    last: str = ""
+    last_target: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a holder of whom it is not known when he was last seen."""
@@ -85,7 +88,8 @@ def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetim
     lease = _enqueue(lease, waiter)
     if lease.holder or lease.waiting[0] != waiter:
         return lease, _waiting(lease, waiter)
-    granted = Lease(rollout, target, now, lease.waiting[1:], lease.fence + 1, lease.commands)
+    rest, fence = lease.waiting[1:], lease.fence + 1
+    granted = Lease(rollout, target, now, rest, fence, lease.commands, last=rollout, last_target=target)
     return granted, _granted(granted)
 
 

@@ -1,0 +1,53 @@
+// The record of a rollout: read on from where the page is, never from the start; and what is made of it.
+
+import { read } from "./api.js";
+import { newSource } from "./sources.js";
+
+const PAGE = 1000, MOST_PAGES = 30;
+
+// A source whose data is every event so far, oldest first.
+export const eventSource = (path) => newSource(async (known) => {
+  let events = known ?? [];
+  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+    const after = events.length ? `&after=${events.at(-1).sequence}` : "";
+    const { data } = await read(`${path}?limit=${PAGE}${after}`);
+    const fresh = data.events ?? [];
+    if (fresh.length) events = events.concat(fresh);
+    if (fresh.length < PAGE) break;
+  }
+  return events === known ? null : events;
+});
+
+const AS_STATE = { Steering: "Steered", Discarding: "Removing", GivingBack: "Outdated", Restoring: "Provisioning" };
+const GONE = new Set(["Removed", "Gone", "Discarded"]);
+
+// Each host's spans of one state, hosts in the order in which they were first touched:
+// [{host, from, ends, spans: [{state, from, to, why}]}]. `end` is where time is now, or where the rollout ended.
+export function hostSpans(events, pool, end) {
+  const hosts = new Map();
+  for (const event of events) {
+    if (!event.host || !event.stage || (pool && event.pool && event.pool !== pool)) continue;
+    const time = Date.parse(event.time);
+    if (!hosts.has(event.host)) hosts.set(event.host, { host: event.host, from: time, spans: [] });
+    const line = hosts.get(event.host), last = line.spans.at(-1);
+    if (last && last.to === null) last.to = time;
+    if (GONE.has(event.stage)) continue;
+    const state = AS_STATE[event.stage] ?? event.stage;
+    if (last && last.to === time && last.state === state) last.to = null;
+    else line.spans.push({ state, from: time, to: null, why: event.message ?? "" });
+  }
+  for (const line of hosts.values()) for (const span of line.spans) span.to ??= Math.max(end, span.from);
+  return [...hosts.values()].filter((line) => line.spans.length);
+}
+
+// What people read: one line for each sentence, the newest first.
+export function sentences(events, pool) {
+  const told = [];
+  for (let at = events.length - 1; at >= 0; at -= 1) {
+    const event = events[at];
+    if (!event.message || (pool && event.pool && event.pool !== pool)) continue;
+    if (told.at(-1)?.message === event.message && told.at(-1)?.pool === event.pool) continue;
+    told.push(event);
+  }
+  return told;
+}
