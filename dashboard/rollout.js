@@ -23,16 +23,18 @@ export function RolloutView({ id, pool: wanted, onTell }) {
   const pool = pools.find((one) => one.pool === wanted) ?? chosen(pools);
   const sentence = pools.length === 1 && pool?.message ? pool.message : rollout.message;
   const over = isOver(rollout.phase);
+  // A single pool says more precisely where it is than the whole does: Canary, Baking, WaitingCapacity.
+  const phase = pools.length === 1 && !over && pool.phase ? pool.phase : rollout.phase;
   return html`
     <article class="rollout" aria-labelledby="rollout-title">
       <${Trouble} source=${source} what="The rollout" />
       <header>
         <div class="title">
           <h2 id="rollout-title">${rollout.version} <span class="soft">${rollout.image}</span></h2>
-          <${Badge} phase=${rollout.phase} />
+          <${Badge} phase=${phase} />
           <${Verbs} rollout=${rollout} verbs=${verbsFor(rollout)} onTell=${onTell} label="Tell this rollout" />
         </div>
-        <p class="why ${toneOf(rollout.phase)}">${sentence || "It has just been started."}</p>
+        <p class="why ${toneOf(phase)}">${sentence || "It has just been started."}</p>
         <p class="when">
           ${over
             ? html`<span>Ended <${When} at=${rollout.updated} />, after ${span(Date.parse(rollout.updated) - Date.parse(rollout.created))}</span>`
