@@ -40,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from benchmarks import scale  # noqa: PLC0415 - it brings the whole app with it
 
         return scale.main([flag for flag in ("--quick", "--json") if getattr(options, flag.strip("-"))])
+    if options.forecast:
+        from benchmarks import forecasts  # noqa: PLC0415 - a plan has its own part of the app
+
+        document = DOCS / "plan.md" if options.write else None
+        seeds = 1 if options.quick else options.seeds
+        return forecasts.main(seeds=seeds, jobs=options.jobs, as_json=options.json, document=document)
     console = Console(stderr=options.json)
     if not console.is_terminal:
         console = Console(stderr=options.json, width=_WIDTH)
@@ -84,9 +90,14 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scale", action="store_true", help="measure what a rollout costs as pools grow, and nothing else"
     )
+    parser.add_argument(
+        "--forecast",
+        action="store_true",
+        help="score what a plan foretells against what then happens, and nothing else",
+    )
     parser.add_argument("--quick", action="store_true", help="small pools and two seeds: a minute at most")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots, or docs/plan.md")
     return parser
 
 

@@ -28,6 +28,7 @@ from rollout.overall import overall_phase, summary
 from rollout.ring_state import (
     RolloutProgress,
     begin,
+    comparisons,
     gates_now,
     phases_of,
     record_answer,
@@ -277,6 +278,7 @@ class ImageOrchestration:
             pools=tuple(progress.ended[pool.name] for pool in self._rollout.pools),
             rings={name: ring.phase for name, ring in progress.rings.items() if name},
             smoke_tests=smoke_tests_of(progress),
+            compared=comparisons(progress, self._rollout),
         )
         status = ImageStatus(result.image, result.version, result.phase, result.message, phases, result.rings)
         self._context.set_custom_status(_json(status))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from rollout.expected import Expected
 from rollout.policy import ImagePolicy, PoolPolicy
 
 
 class ImageRollout(Struct, frozen=True):
-    """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did."""
+    """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did.
+
+    `expected` is what its plan foresaw of each pool, by name, if it was planned.
+    """
 
     version_id: str
     image: ImagePolicy
     pools: tuple[PoolPolicy, ...]
     started_by: str = ""
+    expected: dict[str, Expected] = {}
 
 
 class PoolRollout(Struct, frozen=True, omit_defaults=True):

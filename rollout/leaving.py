@@ -15,7 +15,6 @@ from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.orders import forced_sessions
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.pace import REMOVAL, ask_from, worth_asking_ahead
-from rollout.policy import hosts_of
 from rollout.replacing import REMOVAL_FAILS, UNDER_WAY, is_special, keep_remains
 from rollout.steering import STARTS_PER_TURN, drain_step, give_back, restore, settle_steering, why_refused
 from rollout.steps import NotifySessions, RemoveHost
@@ -163,7 +162,7 @@ def _drained(turn: Turn) -> list[SessionHost]:
 
 def _hands_free(turn: Turn) -> int:
     """Hosts that may be emptied or removed besides those that are."""
-    return hosts_of(turn.policy.max_wave, turn.desired) - len(turn.in_stage(LEAVING_STAGES))
+    return turn.most_in_a_wave - len(turn.in_stage(LEAVING_STAGES))
 
 
 def _choose_to_ask(turn: Turn, candidates: list[SessionHost]) -> list[SessionHost]:

@@ -17,6 +17,7 @@ from rollout.presets import PresetName
 
 Amount = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%$")]
 Percent = Annotated[int, Meta(ge=0, le=100)]
+TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 VersionNumber = Annotated[str, Meta(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
 Subscription = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")]
 HostPrefix = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,10}$")]
@@ -87,7 +88,7 @@ class Window(_Model, frozen=True):
 
     zone: str
     recurrence: str
-    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    start: TimeOfDay
     duration: timedelta
 
 
@@ -159,7 +160,7 @@ class SchedulePolicy(_Model, frozen=True):
     """
 
     zone: str
-    start: Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    start: TimeOfDay
     recurrence: str = ""
     days_after_patch_tuesday: Annotated[int, Meta(ge=0, le=27)] | None = None
     min_age: timedelta = timedelta(0)
@@ -305,6 +306,24 @@ class ImagePolicy(_Model, frozen=True):
         return self.version_id
 
 
+class PeoplePolicy(_Model, frozen=True):
+    """What a plan's forecast assumes about the people of a pool; a rollout itself goes by what it sees.
+
+    `begins` and `ends` are when they come and leave on a working day, in the pool's zone, ignored where they work
+    around the clock: there a session lasts `session`. `usual_load` is how many of the session slots are in use on a
+    working day, where the plan is made at another time. The others are shares of the people in percent.
+    """
+
+    work: Literal["office", "around_the_clock"] = "office"
+    begins: TimeOfDay = "08:30"
+    ends: TimeOfDay = "17:00"
+    session: timedelta = hours(8)
+    usual_load: Percent = 55
+    weekend: Percent = 5
+    heed_notice: Percent = 40
+    stay_signed_in: Percent = 15
+
+
 class PoolPolicy(_Model, frozen=True):
     """One host pool and how it is rolled. Every key but the first four has a default, settable under `defaults`.
 
@@ -336,6 +355,7 @@ class PoolPolicy(_Model, frozen=True):
     drain: DrainPolicy = DrainPolicy()
     health: HealthPolicy = HealthPolicy()
     windows: tuple[Window, ...] = ()
+    people: PeoplePolicy = PeoplePolicy()
 
 
 class Policy(_Model, frozen=True):

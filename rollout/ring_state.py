@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from rollout.assignments import ImageRollout
 from rollout.commands import Command, Refused, obey
+from rollout.expected import compared
 from rollout.gate_views import GateView, gates_of
 from rollout.gates import Approval, AskedApproval, GateState, HealthLook, RingPhase, asked_of, refusal_of
 from rollout.latest import MarkState
@@ -234,6 +235,12 @@ def smoke_tests_of(progress: RolloutProgress) -> dict[str, str]:
     """Where each pool's smoke test ran, and what came of it."""
     gates = [ring.gate for ring in progress.rings.values() if ring.gate is not None]
     return {pool: f"{run.host}: {run.message}" for gate in gates for pool, run in gate.smoke.items() if run.host}
+
+
+def comparisons(progress: RolloutProgress, rollout: ImageRollout) -> tuple[str, ...]:
+    """How each pool that was planned went against its plan, in sentences."""
+    expected = rollout.expected
+    return tuple(compared(expected[name], ended) for name, ended in progress.ended.items() if name in expected)
 
 
 def was_aborted(progress: RolloutProgress) -> bool:

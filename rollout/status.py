@@ -25,6 +25,8 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     `in_hand` counts hosts by what is being done with them; `quarantined` and `skipped` list up to 20 with the reason.
     `draining` maps deadlines, as ISO 8601, to the names of the hosts whose people are to have left by then, with
     spaces between them; "" to those on which nobody has a deadline. The soonest ones, as many as there is room for.
+    `started` is when the pool's turn came. `in_hand` counts hosts by what is being done with them; `quarantined` and
+    `skipped` list up to 20 with the reason.
     """
 
     pool: str
@@ -34,6 +36,7 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     message: str = ""
     since: datetime | None = None
     next: datetime | None = None
+    started: datetime | None = None
     desired: int = 0
     wave: int = 0
     in_hand: dict[str, int] = {}
@@ -56,6 +59,7 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         message=state.message[:LONGEST_MESSAGE],
         since=state.since,
         next=next_look,
+        started=state.started_at,
         desired=max(0, state.desired),
         wave=state.wave,
         in_hand=dict(sorted(Counter(str(host.stage) for host in state.in_hand.values()).items())),
@@ -111,7 +115,7 @@ class ImageResult(Struct, frozen=True, omit_defaults=True):
     """How a rollout ended, as a whole and for each pool.
 
     `rings` maps each ring to its phase, in their order; `smoke_tests` each pool that had one to where it ran and what
-    came of it.
+    came of it; `compared` says how it went against its plan, where it was started with one.
     """
 
     image: str
@@ -121,3 +125,4 @@ class ImageResult(Struct, frozen=True, omit_defaults=True):
     pools: tuple[PoolStatus, ...]
     rings: dict[str, RingPhase] = {}
     smoke_tests: dict[str, str] = {}
+    compared: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from rollout.model import (
     is_outdated,
 )
 from rollout.outcomes import LISTED_LATE
-from rollout.policy import PoolPolicy, hosts_at_a_time, surge_of, unavailable_of
+from rollout.policy import PoolPolicy, hosts_at_a_time, hosts_of, surge_of, unavailable_of
 from rollout.steps import Decision, NotifySessions, Step
 
 NEW_HOST_STAGES = frozenset({Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
@@ -247,6 +247,11 @@ class Turn:
     def at_a_time(self) -> int:
         """Hosts that are replaced at a time when nothing else holds them up."""
         return hosts_at_a_time(self.policy, self.desired)
+
+    @property
+    def most_in_a_wave(self) -> int:
+        """Hosts that are emptied or removed at the same time at most."""
+        return hosts_of(self.policy.max_wave, self.desired)
 
     @property
     def removable(self) -> int:

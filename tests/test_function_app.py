@@ -26,7 +26,7 @@ EXPECTED = {
     "eventGridTrigger": {"image_published"},
     "timerTrigger": {"sweep", "start_scheduled", "retire"},
     "httpTrigger": {
-        *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring"),
+        *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout"),
         *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
@@ -117,6 +117,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
     schedules = {timer.name: timer.trigger["schedule"] for timer in APP.of_kind("timerTrigger")}
 
     assert routes == {
+        ("POST", "plan"),
         ("POST", "rollouts"),
         ("GET", "rollouts"),
         ("GET", "rollouts/{id}"),

@@ -18,6 +18,7 @@ APP = {
     "adapters",
     "dashboard",
     "entities",
+    "forecast",
     "function_app.py",
     "goldroll.yaml",
     "host.json",

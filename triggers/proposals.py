@@ -11,7 +11,7 @@ from adapters.errors import StepFailed
 from adapters.image_sources import list_versions, read_version
 from adapters.policy_source import current_policy
 from rollout.assignments import ImageRollout
-from rollout.candidates import eligible_version, is_usable, missed_version, why_not
+from rollout.candidates import eligible_version, is_usable, missed_version, newest_version, why_not
 from rollout.model import ImageVersion, definition_of, is_marketplace, short_version, version_of
 from rollout.policy import ImagePolicy, Policy
 from rollout.policy_rules import iso
@@ -95,8 +95,7 @@ def requested(image_name: str, number: str, by: str) -> ImageRollout | NotPropos
     policy = current_policy()
     image = next((image for image in policy.images if image.name == image_name), None)
     if image is None:
-        known = ", ".join(sorted(image.name for image in policy.images))
-        return NotProposed("UnknownImage", f"the policy has no image {image_name!r}; it has {known}")
+        return _unknown(policy, image_name)
     version_id = version_of(image.definition, number)
     if image.only_version and version_id.lower() != image.only_version.lower():
         only = short_version(image.only_version)
@@ -107,6 +106,23 @@ def requested(image_name: str, number: str, by: str) -> ImageRollout | NotPropos
     if not is_usable(version):
         return NotProposed("UnusableVersion", f"{image_name} {number} has provisioning state {version.provisioning}")
     return _rollout(policy, image, version.id, by)
+
+
+def requested_newest(image_name: str) -> ImageRollout | NotProposed:
+    """The rollout of the newest version that would be rolled out by itself, however old; raises as `requested`."""
+    policy = current_policy()
+    image = next((image for image in policy.images if image.name == image_name), None)
+    if image is None:
+        return _unknown(policy, image_name)
+    version = newest_version(list_versions(image, _pools_of(policy, image)), image)
+    if version is None:
+        return NotProposed("NothingEligible", f"{image_name} has no version that would be rolled out by itself")
+    return _rollout(policy, image, version.id)
+
+
+def _unknown(policy: Policy, image_name: str) -> NotProposed:
+    known = ", ".join(sorted(image.name for image in policy.images))
+    return NotProposed("UnknownImage", f"the policy has no image {image_name!r}; it has {known}")
 
 
 def _read(policy: Policy, image: ImagePolicy, version_id: str) -> ImageVersion | None:

@@ -11,7 +11,7 @@ from triggers.starting import ORCHESTRATION, has_ended
 
 View = dict[str, Any]
 
-_ABOUT_RINGS = ("rings", "gates", "asked", "next", "smoke_tests", "command")
+_ABOUT_RINGS = ("rings", "gates", "asked", "next", "smoke_tests", "compared", "command")
 """What a rollout tells of its rings and of the command that stands; see rollout.status.ImageStatus and ImageResult."""
 
 _WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOCKED)

@@ -9,11 +9,12 @@ from typing import Annotated
 import azure.durable_functions as df
 import azure.functions as func
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from adapters.caller import UnknownCaller, caller_of
 from adapters.errors import StepFailed
 from adapters.policy_source import PolicyUnusable
+from rollout.expected import Expected
 from rollout.instance_ids import is_image_instance
 from triggers.conditional import answer_unless_known
 from triggers.origin import refuse_other_sites
@@ -30,10 +31,12 @@ _STATUS_OF = {"UnknownImage": 404, "NoSuchVersion": 404, "UnusableVersion": 409,
 
 
 class RolloutRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request to start a rollout."""
+    """The body of a request to start a rollout. `expected` is taken over from its plan, see forecast.plan.RolloutPlan:
+    so the rollout tells at its end how it went against that."""
 
     image: Annotated[str, Meta(min_length=1, max_length=100)]
     version: Annotated[str, Meta(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$")]
+    expected: Annotated[dict[str, Expected], Meta(max_length=200)] = {}
 
 
 @bp.route(route="rollouts", methods=["POST"])
@@ -63,7 +66,7 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
         return problem(502, "AzureUnreadable", str(failed))
     if isinstance(proposal, NotProposed):
         return problem(_STATUS_OF.get(proposal.code, 409), proposal.code, proposal.why)
-    start = await start_again(client, proposal)
+    start = await start_again(client, structs.replace(proposal, expected=request.expected))
     _log.info("a request %s %s", "starts" if start.is_new else "finds", start.instance_id)
     location = f"{req.url.split('?')[0].rstrip('/')}/{start.instance_id}"
     body = {"id": start.instance_id, "image": request.image, "version": request.version}
