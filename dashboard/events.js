@@ -51,3 +51,34 @@ export function sentences(events, pool) {
   }
   return told;
 }
+
+// What this page has seen itself, for an app that keeps no record: the same events, from when the page was opened.
+const seen = new Map();
+
+export function watch(rollout, pool, view, time) {
+  const key = `${rollout}/${pool.pool}`;
+  if (!seen.has(key)) seen.set(key, { from: time, states: new Map(), sentence: "", events: [] });
+  const memory = seen.get(key), fresh = [];
+  const tell = (event) => fresh.push({ sequence: memory.events.length + fresh.length, time: new Date(time).toISOString(), pool: pool.pool, ...event });
+  if (pool.message && pool.message !== memory.sentence) tell({ message: memory.sentence = pool.message });
+  const present = new Set();
+  for (const host of view?.hosts ?? []) {
+    present.add(host.name);
+    if (memory.states.get(host.name) === host.state) continue;
+    // A host that rests where it was when the page was opened has not been touched.
+    if (memory.begun || !RESTING.has(host.state)) tell({ host: host.name, stage: host.state });
+    memory.states.set(host.name, host.state);
+  }
+  if (view) {
+    for (const host of memory.states.keys()) {
+      if (present.has(host)) continue;
+      memory.states.delete(host);
+      tell({ host, stage: "Removed" });
+    }
+    memory.begun = true;
+  }
+  if (fresh.length) memory.events = memory.events.concat(fresh);
+  return memory;
+}
+
+const RESTING = new Set(["Outdated", "Current", "Skipped"]);

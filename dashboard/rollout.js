@@ -2,7 +2,7 @@
 
 import { html } from "./html.js";
 import { useMemo, useState } from "./hooks.js";
-import { eventSource, hostSpans, sentences } from "./events.js";
+import { eventSource, hostSpans, sentences, watch } from "./events.js";
 import { HostField, HostTable } from "./hosts.js";
 import {
   Badge, Dot, Empty, Fact, Loading, Next, Progress, ProgressLegend, Read, Section, Slots, Trouble, When, totalOf,
@@ -40,6 +40,7 @@ export function RolloutView({ id, pool: wanted, onTell }) {
             ? html`<span>Ended <${When} at=${rollout.updated} />, after ${span(Date.parse(rollout.updated) - Date.parse(rollout.created))}</span>`
             : html`<${Next} at=${pools.length === 1 ? pool?.next ?? rollout.next : rollout.next} doing="Looks again" />`}
           <span class="soft">Started <${When} at=${rollout.created} /> (${ago(rollout.created)})</span>
+          ${rollout.compared?.map((sentence) => html`<span key=${sentence} class="soft">${sentence}</span>`)}
           ${rollout.command && html`<span>${phaseWord(WORD_OF[rollout.command.kind] ?? rollout.command.kind)} by ${rollout.command.by}${rollout.command.reason && `: ${rollout.command.reason}`}</span>`}
         </p>
       </header>
@@ -129,7 +130,7 @@ function PoolPart({ rollout, pool, only, onTell }) {
         <${Section} id="hosts" title="Session hosts" aside=${html`<${Read} source=${live} />`}>
           <${HostField} view=${view} picked=${picked} onPick=${setPicked} />
         </${Section}>`}
-      <${Record} record=${record} rollout=${rollout} pool=${pool} />
+      <${Record} record=${record} rollout=${rollout} pool=${pool} view=${view} />
       ${view && html`
         <${Section} id="list" title="All hosts"><${HostTable} view=${view} picked=${picked} /></${Section}>`}
     </div>`;
@@ -179,27 +180,38 @@ const SetAside = ({ pool }) => {
     </${Section}>`;
 };
 
-function Record({ record, rollout, pool }) {
-  const [all, setAll] = useState(false);
-  const events = record.data, over = isOver(rollout.phase);
-  const end = over ? Date.parse(rollout.updated) : now();
-  const lines = useMemo(() => (events ? hostSpans(events, pool.pool, end) : []), [events, pool.pool, over ? end : Math.floor(end / 30_000)]);
-  const told = useMemo(() => (events ? sentences(events, pool.pool) : []), [events, pool.pool]);
-  if (!events) {
-    if (!record.problem) return html`<${Loading} what="the record" />`;
-    if (record.problem.status === 401) return null;
-    const off = record.problem.status === 404 || record.problem.status === 409;
-    return html`
-      <${Section} id="timeline" title="Timeline and story">
-        <${Empty} title=${off ? "There is no record of this rollout" : "The record cannot be read now"}>${record.problem.message}</${Empty}>
-      </${Section}>`;
-  }
+function Record({ record, rollout, pool, view }) {
+  const over = isOver(rollout.phase), end = over ? Date.parse(rollout.updated) : now();
+  const own = watch(rollout.id, pool, over ? undefined : view, now());
+  const problem = record.data ? null : record.problem;
+  if (!record.data && !problem) return html`<${Loading} what="the record" />`;
+  if (problem?.status === 401) return null;
+  const note = problem && html`
+    <p class="note soft">${problem.status === 404 || problem.status === 409
+      ? html`There is no record of this rollout. This is what the page has seen since <${When} at=${new Date(own.from).toISOString()} />, when it was opened.`
+      : html`The record cannot be read now: ${problem.message}. This is what the page has seen itself.`}</p>`;
+  const events = record.data ?? own.events, start = record.data ? Date.parse(rollout.created) : Math.min(own.from, end);
+  return html`
+    <${History} events=${events} pool=${pool.pool} start=${start} end=${end} over=${over} note=${note} />
+    <${Story} events=${events} pool=${pool.pool} />`;
+}
+
+function History({ events, pool, start, end, over, note }) {
+  // Time moves on between two events as well, but nobody sees less than half a minute of a day.
+  const lines = useMemo(() => hostSpans(events, pool, end), [events, pool, over ? end : Math.floor(end / 30_000)]);
   return html`
     <${Section} id="timeline" title="Timeline">
+      ${note}
       ${lines.length
-        ? html`<${Timeline} lines=${lines} start=${Date.parse(rollout.created)} end=${end} ended=${over} />`
-        : html`<${Empty} title="No host has been touched yet" />`}
-    </${Section}>
+        ? html`<${Timeline} lines=${lines} start=${start} end=${end} ended=${over} />`
+        : html`<${Empty} title=${over ? "Nothing is known of its hosts" : "No host has been touched yet"} />`}
+    </${Section}>`;
+}
+
+function Story({ events, pool }) {
+  const [all, setAll] = useState(false);
+  const told = useMemo(() => sentences(events, pool), [events, pool]);
+  return html`
     <${Section} id="story" title="Story" aside=${html`<span class="soft">${plural(told.length, "sentence")}</span>`}>
       ${told.length ? html`
         <ol class="story" reversed>

@@ -50,7 +50,7 @@ class Visit:
         page.on("request", lambda request: self.asked.append(request.url))
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and "/events" not in message.location.get("url", ""):
             self.troubles.append(message.text)
 
     @property
@@ -83,6 +83,10 @@ class Visit:
             for name, status in self.statuses().items()
             if name.endswith(f":{pool}")
         )
+
+    def asks(self) -> bool:
+        """Whether the rollout asks people for an answer now."""
+        return any('"asked"' in (status or "") for status in self.statuses().values())
 
     def sees(self, what: str | Locator, **options: Any) -> Any:
         """What is expected of a part of the page, by its selector."""
