@@ -62,6 +62,11 @@ function App() {
     const timer = setTimeout(() => setTold(""), 12_000);
     return () => clearTimeout(timer);
   }, [told]);
+  const rollout = rollouts.data?.rollouts?.find((one) => one.id === shown);
+  const title = route.view === "pool" ? route.pool : rollout ? `${phaseWord(rollout.phase)} ${rollout.version}` : "";
+  useEffect(() => {
+    document.title = title ? `${title} · Goldroll` : "Goldroll";
+  }, [title]);
   if (locked) return html`<${Top} pools=${pools} /><${Door} problem=${pools.problem ?? rollouts.problem} />`;
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to what is shown</a>
@@ -80,7 +85,7 @@ function App() {
       </main>
     </div>
     <div class="toast" role="status">${told && html`<p>${told}</p>`}</div>
-    <${Announcer} rollout=${(rollouts.data?.rollouts ?? []).find((one) => one.id === shown)} />
+    <${Announcer} rollout=${rollout} />
     ${telling && html`<${TellDialog} telling=${telling} onClose=${() => setTelling(null)} onTold=${setTold} />`}`;
 }
 

@@ -10,8 +10,7 @@ import asyncio
 import base64
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +24,6 @@ from demo.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
-
-    from localhost import Host
 
 DESKTOP, PHONE = (1440, 1000), (390, 844)
 
@@ -49,7 +46,10 @@ LARGE = replace(
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: what is played until when, and what somebody does there before it is taken."""
+    """A picture of the page: what is played until when, and what somebody does there before it is taken.
+
+    The page is open meanwhile and looks `looks` times, as it would in that time.
+    """
 
     name: str
     scenario: Scenario
@@ -59,6 +59,7 @@ class Picture:
     where: str = ""
     act: Callable[[Page], Awaitable[object]] | None = None
     whole: bool = False
+    looks: int = 40
 
 
 async def _approve(page: Page) -> None:
@@ -67,11 +68,11 @@ async def _approve(page: Page) -> None:
 
 
 PICTURES = (
-    Picture("rollout", SCENARIOS["happy"], timedelta(hours=4, minutes=40), whole=True),
-    Picture("rollout-dark", SCENARIOS["happy"], timedelta(hours=4, minutes=40), look="dark", whole=True),
+    Picture("rollout", SCENARIOS["happy"], timedelta(hours=4, minutes=40), size=(1440, 1100)),
+    Picture("rollout-dark", SCENARIOS["happy"], timedelta(hours=4, minutes=40), size=(1440, 1100), look="dark"),
     Picture("approval", SCENARIOS["monthly_cycle"], timedelta(days=2, hours=16), act=_approve),
     Picture("halted", SCENARIOS["sick_later"], timedelta(hours=40), look="dark"),
-    Picture("thousand", LARGE, timedelta(hours=5), whole=True),
+    Picture("thousand", LARGE, timedelta(hours=5), looks=10),
     Picture("phone", SCENARIOS["happy"], timedelta(hours=4, minutes=40), size=PHONE, where="#/pools/office"),
     Picture("phone-home", SCENARIOS["monthly_cycle"], timedelta(days=2, hours=16), size=PHONE, look="dark"),
 )
@@ -79,29 +80,28 @@ PICTURES = (
 
 async def take(browser: Browser, picture: Picture, folder: Path) -> None:
     """Play until the moment of the picture, and take it."""
-    async with _visited(picture) as host:
+    async with Run(picture.scenario).opened(GOLDROLL_VIEW_SECONDS="0") as host:
         context = await browser.new_context(
             viewport={"width": picture.size[0], "height": picture.size[1]},
             color_scheme=picture.look,
-            device_scale_factor=1 if picture.size == DESKTOP else 2,
+            device_scale_factor=1 if picture.size[0] > PHONE[0] else 2,
             reduced_motion="reduce",
             extra_http_headers=_signed_in(),
         )
         page = await context.new_page()
         await page.goto(f"{host.base_url}/api/dashboard{picture.where}")
-        await page.wait_for_load_state("networkidle")
-        await page.wait_for_function("document.fonts.status === 'loaded' && !document.querySelector('.loading')")
+        for _ in range(picture.looks):
+            await host.run_until(lambda: False, limit=picture.after / picture.looks)
+            async with page.expect_response(lambda answer: "/api/pools" in answer.url):
+                await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await page.wait_for_function(_READY)
         if picture.act is not None:
             await picture.act(page)
         await page.screenshot(path=folder / f"{picture.name}.png", full_page=picture.whole)
         await context.close()
 
 
-@asynccontextmanager
-async def _visited(picture: Picture) -> AsyncIterator[Host]:
-    async with Run(picture.scenario).opened(GOLDROLL_VIEW_SECONDS="600") as host:
-        await host.run_until(lambda: False, limit=picture.after)
-        yield host
+_READY = "document.fonts.status === 'loaded' && !document.querySelector('.loading')"
 
 
 def _signed_in() -> dict[str, str]:
