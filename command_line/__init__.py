@@ -1,0 +1,1 @@
+"""`python3 dev.py goldroll`: the HTTP API from a terminal or a pipeline."""

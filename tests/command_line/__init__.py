@@ -1,0 +1,1 @@
+"""`goldroll` in the terminal."""
