@@ -46,6 +46,8 @@ export function sentences(events, pool) {
   for (let at = events.length - 1; at >= 0; at -= 1) {
     const event = events[at];
     if (!event.message || (pool && event.pool && event.pool !== pool)) continue;
+    // Where each host stood at the start is for the timeline; a thousand such sentences tell nobody anything.
+    if (event.kind === "HostStageChanged" && event.stage === "Outdated" && event.message.includes(" is on ")) continue;
     if (told.at(-1)?.message === event.message && told.at(-1)?.pool === event.pool) continue;
     told.push(event);
   }

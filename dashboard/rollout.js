@@ -7,7 +7,7 @@ import { HostField, HostTable } from "./hosts.js";
 import {
   Badge, Dot, Empty, Fact, Loading, Next, Progress, ProgressLegend, Read, Section, Slots, Trouble, When, totalOf,
 } from "./parts.js";
-import { setPace, useSource } from "./sources.js";
+import { briskly, rarely, setPace, useSource } from "./sources.js";
 import { Verbs, verbsFor } from "./tell.js";
 import { Timeline } from "./timeline.js";
 import { ago, now, span } from "./time.js";
@@ -16,7 +16,7 @@ import { isOver, phaseWord, plural, toneOf } from "./words.js";
 const FIRST_SENTENCES = 40;
 
 export function RolloutView({ id, pool: wanted, onTell }) {
-  const source = useSource(`rollouts/${encodeURIComponent(id)}`);
+  const source = useSource(`rollouts/${encodeURIComponent(id)}`, () => (isOver(source.data?.phase) ? rarely() : briskly()));
   const rollout = source.data;
   if (!rollout) return source.problem ? html`<${Trouble} source=${source} what="The rollout" />` : html`<${Loading} what="the rollout" />`;
   const pools = rollout.pools ?? [];
@@ -106,7 +106,7 @@ const Pools = ({ rollout, pool }) => html`
 function PoolPart({ rollout, pool, only, onTell }) {
   const [picked, setPicked] = useState("");
   const live = useLivePool(pool.phase === "Scheduled" || pool.phase === "Blocked" ? null : pool.pool, isOver(pool.phase));
-  const record = useSource(`rollouts/${encodeURIComponent(rollout.id)}/events`, undefined, eventSource);
+  const record = useSource(`rollouts/${encodeURIComponent(rollout.id)}/events`, isOver(pool.phase) ? rarely : briskly, eventSource);
   // A later rollout may have the pool by now: then what Azure shows is not this one's.
   const view = live.data?.rollout && live.data.rollout !== rollout.id ? undefined : live.data;
   const verbs = only ? [] : verbsFor({ ...pool, command: pool.phase === "Paused" ? { kind: "pause" } : null });

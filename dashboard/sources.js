@@ -13,6 +13,11 @@ export function setPace(keptSeconds) {
   pace = Math.min(5000, Math.max(1000, keptSeconds * 100));
 }
 
+// Lists are asked for less often, and what is over hardly changes any more.
+export const slowly = () => 3 * pace;
+export const rarely = () => 10 * pace;
+export const briskly = () => pace;
+
 class Source {
   constructor(ask) {
     this.ask = ask;
@@ -58,7 +63,7 @@ class Source {
 
   plan() {
     if (!this.watchers.size) return;
-    const every = (this.every ?? (() => pace))();
+    const every = (this.every ?? briskly)();
     const delay = document.hidden ? HIDDEN : Math.min(LONGEST, every * 2 ** this.failures);
     this.nextAt = Date.now() + delay;
     this.timer = setTimeout(() => this.refresh(), delay);
