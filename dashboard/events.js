@@ -5,17 +5,16 @@ import { newSource } from "./sources.js";
 
 const PAGE = 1000, MOST_PAGES = 30;
 
-// A source whose data is every event so far, oldest first.
+// A source whose data is {events, next}: every event so far, oldest first, and where to read on.
 export const eventSource = (path) => newSource(async (known) => {
-  let events = known ?? [];
+  let { events, next } = known ?? { events: [], next: "" };
   for (let pages = 0; pages < MOST_PAGES; pages += 1) {
-    const after = events.length ? `&after=${events.at(-1).sequence}` : "";
-    const { data } = await read(`${path}?limit=${PAGE}${after}`);
-    const fresh = data.events ?? [];
-    if (fresh.length) events = events.concat(fresh);
-    if (fresh.length < PAGE) break;
+    const { data } = await read(`${path}?limit=${PAGE}&after=${encodeURIComponent(next)}`);
+    if (data.events?.length) events = events.concat(data.events);
+    next = data.next ?? next;
+    if (!data.more) break;
   }
-  return events === known ? null : events;
+  return events === known?.events ? null : { events, next };
 });
 
 const AS_STATE = { Steering: "Steered", Discarding: "Removing", GivingBack: "Outdated", Restoring: "Provisioning" };
@@ -27,7 +26,7 @@ export function hostSpans(events, pool, end) {
   const hosts = new Map();
   for (const event of events) {
     if (!event.host || !event.stage || (pool && event.pool && event.pool !== pool)) continue;
-    const time = Date.parse(event.time);
+    const time = Date.parse(event.at);
     if (!hosts.has(event.host)) hosts.set(event.host, { host: event.host, from: time, spans: [] });
     const line = hosts.get(event.host), last = line.spans.at(-1);
     if (last && last.to === null) last.to = time;
@@ -61,7 +60,7 @@ export function watch(rollout, pool, view, time) {
   const key = `${rollout}/${pool.pool}`;
   if (!seen.has(key)) seen.set(key, { from: time, states: new Map(), sentence: "", events: [] });
   const memory = seen.get(key), fresh = [];
-  const tell = (event) => fresh.push({ sequence: memory.events.length + fresh.length, time: new Date(time).toISOString(), pool: pool.pool, ...event });
+  const tell = (event) => fresh.push({ number: memory.events.length + fresh.length, at: new Date(time).toISOString(), pool: pool.pool, ...event });
   if (pool.message && pool.message !== memory.sentence) tell({ message: memory.sentence = pool.message });
   const present = new Set();
   for (const host of view?.hosts ?? []) {

@@ -186,11 +186,12 @@ function Record({ record, rollout, pool, view }) {
   const problem = record.data ? null : record.problem;
   if (!record.data && !problem) return html`<${Loading} what="the record" />`;
   if (problem?.status === 401) return null;
-  const note = problem && html`
+  // Its first event may only be on its way.
+  const note = problem && !(problem.code === "NoSuchRollout" && !over) && html`
     <p class="note soft">${problem.status === 404 || problem.status === 409
       ? html`There is no record of this rollout. This is what the page has seen since <${When} at=${new Date(own.from).toISOString()} />, when it was opened.`
       : html`The record cannot be read now: ${problem.message}. This is what the page has seen itself.`}</p>`;
-  const events = record.data ?? own.events, start = record.data ? Date.parse(rollout.created) : Math.min(own.from, end);
+  const events = record.data?.events ?? own.events, start = record.data ? Date.parse(rollout.created) : Math.min(own.from, end);
   return html`
     <${History} events=${events} pool=${pool.pool} start=${start} end=${end} over=${over} note=${note} />
     <${Story} events=${events} pool=${pool.pool} />`;
@@ -216,7 +217,7 @@ function Story({ events, pool }) {
       ${told.length ? html`
         <ol class="story" reversed>
           ${(all ? told : told.slice(0, FIRST_SENTENCES)).map((event) => html`
-            <li key=${event.sequence}><${When} at=${event.time} /><span>${event.message}</span></li>`)}
+            <li key=${`${event.pool}/${event.number}`}><${When} at=${event.at} /><span>${event.message}</span></li>`)}
         </ol>` : html`<${Empty} title="Nothing has been told yet" />`}
       ${!all && told.length > FIRST_SENTENCES && html`
         <button type="button" class="quiet" onClick=${() => setAll(true)}>Show all ${told.length}</button>`}

@@ -58,8 +58,8 @@ def some_events(hosts: int) -> list[dict[str, Any]]:
     stages = ("Provisioning", "Joining", "Verifying", "Current", "Steered", "Draining", "Removing", "Removed")
     return [
         {
-            "sequence": host * len(stages) + at,
-            "time": (MORNING + timedelta(minutes=host // 4 + 9 * at)).isoformat(),
+            "number": host * len(stages) + at + 1,
+            "at": (MORNING + timedelta(minutes=host // 4 + 9 * at)).isoformat(),
             "pool": "office",
             "host": f"avd-{host:04}",
             "kind": "HostStageChanged",

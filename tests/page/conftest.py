@@ -18,7 +18,7 @@ from demo.scenario import Scenario
 from localhost import Host
 from tests.triggers.durable import principal
 
-PATIENCE = 15_000
+PATIENCE = 45_000
 """Milliseconds after which the page has had time enough on a busy machine."""
 
 

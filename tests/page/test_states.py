@@ -31,7 +31,7 @@ def a_large_pool(hosts: int = 1000, **pool: Any) -> dict[str, Any]:
         "pools/office": a_pool_answer(hosts, **pool),
         "rollouts": {"rollouts": [{key: value for key, value in rollout.items() if key != "pools"}]},
         f"rollouts/{ROLLOUT}": rollout,
-        f"rollouts/{ROLLOUT}/events": {"events": some_events(hosts)[:900]},
+        f"rollouts/{ROLLOUT}/events": {"events": some_events(hosts), "next": "office:9", "more": False},
     }
 
 
