@@ -44,7 +44,7 @@ export function Timeline({ lines, start, end, ended }) {
                 <text class="hour" x=${x(time)} y="14">${label}</text>
               </g>`)}
             ${named && lines.map((line, at) => html`
-              <text key=${line.host} class="host" x=${left - 8} y=${TOP + at * row + row / 2}>${line.host}</text>`)}
+              <text key=${line.host} class="host" x=${left - 8} y=${TOP + at * row + (row - gap) / 2}>${line.host}</text>`)}
             ${STATES.map((state) => paths[state] && html`<path key=${state} class="span ${state}" d=${paths[state]} />`)}
             ${!ended && html`<line class="now" x1=${x(end)} x2=${x(end)} y1=${TOP - 4} y2=${height} />`}
           </svg>
