@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 from adapters.caller import Caller, UnknownCaller, caller_of
 from rollout.gates import LONGEST_NAME, LONGEST_REASON, Approval, AskedApproval, Refusal, RingPhase, refusal_of
 from rollout.instance_ids import APPROVAL_EVENT, is_image_instance
-from triggers.origin import refuse_other_sites
 from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.rollout_views import is_rollout
 from triggers.starting import has_ended
@@ -63,8 +62,6 @@ async def _answer(
     or any more) or the rollout has ended: problem+json says which. The same answer twice is harmless: the second one
     gets 409, or, when it is very quick, is told of in the rollout's story and changes nothing.
     """
-    if (elsewhere := refuse_other_sites(req.headers)) is not None:
-        return elsewhere
     try:
         given = _read(req.get_body())
     except msgspec.MsgspecError as error:

@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 from adapters.caller import UnknownCaller, caller_of
 from rollout.commands import LONGEST_NAME, LONGEST_REASON, Command, CommandKind, Refused, obey
 from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_image_instance, pool_instance
-from triggers.origin import refuse_other_sites
 from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.rollout_views import is_rollout
 from triggers.starting import has_ended
@@ -78,8 +77,6 @@ async def _command(
     one gets 409 as soon as the rollout shows the first. 403 for a caller of whom nothing is known, 404 for no such
     rollout or pool, 409 when the rollout has ended or the command changes nothing: problem+json says which.
     """
-    if (elsewhere := refuse_other_sites(req.headers)) is not None:
-        return elsewhere
     try:
         given = _read(req.get_body())
     except msgspec.MsgspecError as error:

@@ -22,7 +22,6 @@ from rollout.instance_ids import retirement_instance
 from rollout.policy import ImagePolicy, Policy
 from rollout.retention import RetentionPlan
 from rollout.retirement import Retirement, RetirementOrder, actions_of, retirement_of, summary
-from triggers.origin import refuse_other_sites
 from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.starting import has_ended
 
@@ -92,8 +91,6 @@ async def start_retirement(req: func.HttpRequest, client: df.DurableOrchestratio
     202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 403,
     404, 409, 503: problem+json says what is wrong.
     """
-    if (elsewhere := refuse_other_sites(req.headers)) is not None:
-        return elsewhere
     try:
         request = _read(req.get_body())
     except msgspec.MsgspecError as error:

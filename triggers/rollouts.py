@@ -17,7 +17,6 @@ from adapters.policy_source import PolicyUnusable
 from rollout.expected import Expected
 from rollout.instance_ids import is_image_instance
 from triggers.conditional import answer_unless_known
-from triggers.origin import refuse_other_sites
 from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.proposals import NotProposed, requested
 from triggers.rollout_views import created_at, is_rollout, pools_of, summary_of, view_of
@@ -47,8 +46,6 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
     202 with the rollout when it starts; 200 with the one that runs or has succeeded already, so that asking twice is
     safe. One that has ended otherwise is attempted again. 400, 403, 404, 409: problem+json says what is wrong.
     """
-    if (elsewhere := refuse_other_sites(req.headers)) is not None:
-        return elsewhere
     try:
         request = _read(req.get_body())
     except msgspec.MsgspecError as error:
