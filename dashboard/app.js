@@ -8,7 +8,7 @@ import { HostField, HostTable } from "./hosts.js";
 import { Badge, Empty, Fact, Loading, Read, Section, Slots, Trouble } from "./parts.js";
 import { Rail } from "./rail.js";
 import { RolloutView, useLivePool } from "./rollout.js";
-import { forgetAll, refreshAll, slowly, useSource } from "./sources.js";
+import { forgetAll, listOfRollouts, refreshAll, slowly, useSource } from "./sources.js";
 import { TellDialog } from "./tell.js";
 import { isOver, phaseWord, plural } from "./words.js";
 
@@ -52,7 +52,7 @@ function useTick(every) {
 function App() {
   const route = useRoute();
   useTick(1000);
-  const pools = useSource("pools", slowly), rollouts = useSource("rollouts", slowly);
+  const pools = useSource("pools", slowly), rollouts = useSource("rollouts", slowly, listOfRollouts);
   const [telling, setTelling] = useState(null);
   const [told, setTold] = useState("");
   const locked = [pools, rollouts].some((source) => source.problem?.status === 401);

@@ -4,7 +4,7 @@
 import { useEffect, useReducer } from "./hooks.js";
 import { Problem, read } from "./api.js";
 
-const HIDDEN = 60_000, LONGEST = 60_000;
+const HIDDEN = 60_000, LONGEST = 60_000, MOST_PAGES = 5;
 
 let pace = 3000;
 
@@ -99,6 +99,19 @@ function whole(path) {
   });
   return source;
 }
+
+// The rollouts there are, the newest first; a page of the list holds a hundred of them.
+export const listOfRollouts = (path) => new Source(async () => {
+  const found = [];
+  let token = "";
+  for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+    const { data } = await read(`${path}?limit=100${token && `&token=${encodeURIComponent(token)}`}`);
+    found.push(...data.rollouts);
+    token = data.next;
+    if (!token) break;
+  }
+  return { rollouts: found.sort((one, other) => Date.parse(other.created) - Date.parse(one.created)) };
+});
 
 // A component's view of a source: {data, problem, seenAt, nextAt, refresh}. With path null nothing is asked.
 export function useSource(path, every, make = whole) {

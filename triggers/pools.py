@@ -22,7 +22,7 @@ from rollout.pool_view import PoolView, view_pool
 from rollout.status import PoolStatus
 from triggers.conditional import answer_unless_known
 from triggers.problems import problem
-from triggers.rollout_views import why_it_died
+from triggers.rollout_views import summary_of
 from triggers.starting import has_ended
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
@@ -151,7 +151,7 @@ async def _pool_status(client: df.DurableOrchestrationClient, instance_id: str) 
     except msgspec.ValidationError:
         told = PoolStatus(instance_id.rpartition(":")[2], "", Phase.SCHEDULED, message="it has just been started")
         if ended:
-            told = structs.replace(told, phase=Phase.FAILED, message=why_it_died(status))
+            told = structs.replace(told, phase=Phase.FAILED, message=summary_of(status)["message"])
     return told
 
 

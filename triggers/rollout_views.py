@@ -12,7 +12,7 @@ from triggers.starting import ORCHESTRATION, has_ended
 View = dict[str, Any]
 
 _ABOUT_RINGS = ("rings", "gates", "asked", "next", "smoke_tests", "compared", "command")
-"""What a rollout tells of its rings and of the command that stands; see rollout.status.ImageStatus and ImageResult."""
+"""What a rollout tells of its rings; see rollout.status.ImageStatus and ImageResult."""
 
 _WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOCKED)
 """Phases of host pools that a rollout has not started, or will not."""
@@ -48,7 +48,7 @@ def summary_of(status: Any) -> View:
         "image": _as_dict(status.custom_status).get("image", told.get("image", "")),
         "version": _as_dict(status.custom_status).get("version", told.get("version", "")),
         "phase": Phase.FAILED if died else told.get("phase", Phase.SCHEDULED),
-        "message": why_it_died(status) if died else told.get("message", ""),
+        "message": _why_it_died(status) if died else told.get("message", ""),
         "created": _time(status.created_time),
         "updated": _time(status.last_updated_time),
     }
@@ -73,13 +73,12 @@ def _pool_view(name: str, phase: str, status: Any) -> View:
     if not status:
         return {"pool": name, "phase": phase}
     if has_ended(status) and not _as_dict(status.output):
-        return {"pool": name, "phase": Phase.FAILED, "message": why_it_died(status)}
+        return {"pool": name, "phase": Phase.FAILED, "message": _why_it_died(status)}
     told = _as_dict(status.output) or _as_dict(status.custom_status)
     return {"pool": name, "phase": phase} | told
 
 
-def why_it_died(status: Any) -> str:
-    """The first line of what is left of an orchestration that ended without a result."""
+def _why_it_died(status: Any) -> str:
     lines = str(status.output or "").strip().splitlines()
     return lines[0][:300] if lines else f"the orchestration was {status.runtime_status.name.lower()}"
 

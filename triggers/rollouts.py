@@ -16,7 +16,6 @@ from adapters.errors import StepFailed
 from adapters.policy_source import PolicyUnusable
 from rollout.expected import Expected
 from rollout.instance_ids import is_image_instance
-from triggers.conditional import answer_unless_known
 from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.proposals import NotProposed, requested
 from triggers.rollout_views import created_at, is_rollout, pools_of, summary_of, view_of
@@ -73,25 +72,22 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
 @bp.route(route="rollouts", methods=["GET"])
 @bp.durable_client_input(client_name="client")
 async def list_rollouts(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """GET /api/rollouts: all rollouts that Durable remembers, the newest first, without their pools' details.
-
-    With If-None-Match 304 when nothing has changed.
-    """
+    """GET /api/rollouts: all rollouts that Durable remembers, the newest first, without their pools' details."""
     statuses = [status for status in await client.get_status_all() if is_rollout(status)]
     newest_first = sorted(statuses, key=created_at, reverse=True)
-    return answer_unless_known(req.headers, {"rollouts": [summary_of(status) for status in newest_first]})
+    return answer({"rollouts": [summary_of(status) for status in newest_first]}, 200)
 
 
 @bp.route(route="rollouts/{id}", methods=["GET"])
 @bp.durable_client_input(client_name="client")
 async def show_rollout(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """GET /api/rollouts/{id}: phase, message, and where each host pool stands and why; 304 as above."""
+    """GET /api/rollouts/{id}: phase, message, and where each host pool stands and why."""
     instance_id = req.route_params.get("id", "")
     status = await client.get_status(instance_id) if is_image_instance(instance_id) else None
     if not status:
         return problem(404, "NoSuchRollout", f"there is no rollout {instance_id[:200]!r}")
     pools = {name: await client.get_status(id) for name, id in pools_of(status).items()}
-    return answer_unless_known(req.headers, view_of(status, pools))
+    return answer(view_of(status, pools), 200)
 
 
 def _read(body: bytes) -> RolloutRequest:
