@@ -1,15 +1,15 @@
 // The page: who is signed in, what is looked at, and what is known of it.
 
 import { html } from "./html.js";
-import { useEffect, useReducer, useState } from "./hooks.js";
+import { useEffect, useMemo, useReducer, useState } from "./hooks.js";
 import { render } from "./preact.js";
 import { forgetKey, hasKey, keepKey, takeKeyFromAddress } from "./api.js";
 import { HostField, HostTable } from "./hosts.js";
 import { Badge, Empty, Fact, Loading, Read, Section, Slots, Trouble } from "./parts.js";
 import { Rail } from "./rail.js";
 import { RolloutView, useLivePool } from "./rollout.js";
-import { forgetAll, listOfRollouts, refreshAll, slowly, useSource } from "./sources.js";
-import { TellDialog } from "./tell.js";
+import { forgetAll, listOfRollouts, rarely, refreshAll, slowly, useSource } from "./sources.js";
+import { TellDialog, offeredBy } from "./tell.js";
 import { isOver, phaseWord, plural } from "./words.js";
 
 takeKeyFromAddress();
@@ -53,6 +53,8 @@ function App() {
   const route = useRoute();
   useTick(1000);
   const pools = useSource("pools", slowly), rollouts = useSource("rollouts", slowly, listOfRollouts);
+  const description = useSource(rollouts.data ? "openapi.json" : null, rarely);
+  const offered = useMemo(() => offeredBy(description.data), [description.data]);
   const [telling, setTelling] = useState(null);
   const [told, setTold] = useState("");
   const locked = [pools, rollouts].some((source) => source.problem?.status === 401);
@@ -76,7 +78,7 @@ function App() {
       <main id="main" tabindex="-1">
         ${route.view !== "home" && html`<a class="back" href="#/">All host pools</a>`}
         ${route.view === "pool" ? html`<${PoolPage} key=${route.pool} name=${route.pool} pools=${pools} />`
-          : shown ? html`<${RolloutView} key=${shown} id=${shown} pool=${route.pool} onTell=${setTelling} />`
+          : shown ? html`<${RolloutView} key=${shown} id=${shown} pool=${route.pool} offered=${offered} onTell=${setTelling} />`
           : rollouts.data ? html`
             <${Empty} title="Nothing has been rolled out yet">
               When an image version is published, it appears here by itself.

@@ -15,7 +15,7 @@ import { isOver, phaseWord, plural, toneOf } from "./words.js";
 
 const FIRST_SENTENCES = 40;
 
-export function RolloutView({ id, pool: wanted, onTell }) {
+export function RolloutView({ id, pool: wanted, offered, onTell }) {
   const source = useSource(`rollouts/${encodeURIComponent(id)}`, () => (isOver(source.data?.phase) ? rarely() : briskly()));
   const rollout = source.data;
   if (!rollout) return source.problem ? html`<${Trouble} source=${source} what="The rollout" />` : html`<${Loading} what="the rollout" />`;
@@ -32,7 +32,7 @@ export function RolloutView({ id, pool: wanted, onTell }) {
         <div class="title">
           <h2 id="rollout-title">${rollout.version} <span class="soft">${rollout.image}</span></h2>
           <${Badge} phase=${phase} />
-          <${Verbs} rollout=${rollout} verbs=${verbsFor(rollout)} onTell=${onTell} label="Tell this rollout" />
+          <${Verbs} rollout=${rollout} verbs=${verbsFor(rollout, offered)} onTell=${onTell} label="Tell this rollout" />
         </div>
         <p class="why ${toneOf(phase)}">${sentence || "It has just been started."}</p>
         <p class="when">
@@ -41,13 +41,14 @@ export function RolloutView({ id, pool: wanted, onTell }) {
             : html`<${Next} at=${pools.length === 1 ? pool?.next ?? rollout.next : rollout.next} doing="Looks again" />`}
           <span class="soft">Started <${When} at=${rollout.created} /> (${ago(rollout.created)})</span>
           ${rollout.compared?.map((sentence) => html`<span key=${sentence} class="soft">${sentence}</span>`)}
+          ${rollout.freeze && html`<span>Frozen by ${rollout.freeze.by} until <${When} at=${rollout.freeze.until} />: ${rollout.freeze.reason}</span>`}
           ${rollout.command && html`<span>${phaseWord(WORD_OF[rollout.command.kind] ?? rollout.command.kind)} by ${rollout.command.by}${rollout.command.reason && `: ${rollout.command.reason}`}</span>`}
         </p>
       </header>
       <${Rings} rollout=${rollout} />
       <${Gates} gates=${rollout.gates} asked=${rollout.asked} />
       ${pools.length > 1 && html`<${Pools} rollout=${rollout} pool=${pool} />`}
-      ${pool && html`<${PoolPart} key=${pool.pool} rollout=${rollout} pool=${pool} only=${pools.length === 1} onTell=${onTell} />`}
+      ${pool && html`<${PoolPart} key=${pool.pool} rollout=${rollout} pool=${pool} only=${pools.length === 1} offered=${offered} onTell=${onTell} />`}
     </article>`;
 }
 
@@ -103,13 +104,13 @@ const Pools = ({ rollout, pool }) => html`
     </ul>
   </${Section}>`;
 
-function PoolPart({ rollout, pool, only, onTell }) {
+function PoolPart({ rollout, pool, only, offered, onTell }) {
   const [picked, setPicked] = useState("");
   const live = useLivePool(pool.phase === "Scheduled" || pool.phase === "Blocked" ? null : pool.pool, isOver(pool.phase));
   const record = useSource(`rollouts/${encodeURIComponent(rollout.id)}/events`, isOver(pool.phase) ? rarely : briskly, eventSource);
   // A later rollout may have the pool by now: then what Azure shows is not this one's.
   const view = live.data?.rollout && live.data.rollout !== rollout.id ? undefined : live.data;
-  const verbs = only ? [] : verbsFor({ ...pool, command: pool.phase === "Paused" ? { kind: "pause" } : null });
+  const verbs = only ? [] : verbsFor({ ...pool, command: pool.phase === "Paused" ? { kind: "pause" } : null }, offered);
   return html`
     <div class="pool">
       ${!only && html`

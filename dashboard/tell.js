@@ -8,13 +8,22 @@ import { isOver, plural } from "./words.js";
 
 const LONGEST_REASON = 300;
 
-// The verbs that a phase allows, of those that the API has.
-export function verbsFor(rollout) {
-  if (isOver(rollout.phase)) return [];
-  const standing = rollout.command?.kind;
-  if (standing === "abort" || standing === "supersede") return [];
+// Verbs that every app of ours has; of any other the API's own description says whether it has it.
+const USUAL = ["approve", "reject", "pause", "resume", "abort"];
+
+export const offeredBy = (description) =>
+  new Set([...USUAL, ...Object.keys(VERBS).filter((verb) => description?.paths?.[`/rollouts/{id}/${verb}`] || description?.paths?.[`/api/rollouts/{id}/${verb}`])]);
+
+const UNDONE = new Set(["RolledBack", "RollingBack", "Refused", "Blocked", "Superseded"]);
+
+// Of the offered verbs those that a rollout's phase allows.
+export function verbsFor(rollout, offered) {
+  const standing = rollout.command?.kind, done = isOver(rollout.phase);
+  const back = !UNDONE.has(rollout.phase) && standing !== "roll_back" ? ["rollback"] : [];
+  const ending = done || standing === "abort" || standing === "supersede" || standing === "roll_back";
   const answers = rollout.asked ? ["approve", "reject"] : [];
-  return [...answers, standing === "pause" ? "resume" : "pause", "abort"];
+  const verbs = ending ? back : [...answers, standing === "pause" ? "resume" : "pause", ...back, "abort"];
+  return verbs.filter((verb) => offered.has(verb));
 }
 
 const VERBS = {
@@ -22,6 +31,7 @@ const VERBS = {
   reject: { label: "Reject", title: (about) => `Reject ring ${about.asked.ring}`, tone: "bad" },
   pause: { label: "Pause", title: (about) => `Pause ${nameOf(about)}`, tone: "" },
   resume: { label: "Resume", title: (about) => `Resume ${nameOf(about)}`, tone: "gold" },
+  rollback: { label: "Roll back", title: (about) => `Roll ${nameOf(about)} back`, tone: "bad" },
   abort: { label: "Abort", title: (about) => `Abort ${nameOf(about)} for good`, tone: "bad" },
 };
 
@@ -52,6 +62,11 @@ function consequences({ verb, rollout, pool }) {
     "This cannot be taken back.", `What is done stays: ${plural(current, "host")} on ${rollout.version}.`, finished, stay,
     "Hosts that people were steered away from serve them again.",
     pool ? "" : "Pools and rings that have not begun are not touched.",
+  ];
+  if (verb === "rollback") return [
+    `${plural(current, "host")} on ${rollout.version} ${current === 1 ? "gives" : "give"} way to the version before it, in a rollout of its own.`,
+    isOver(rollout.phase) ? "" : "This rollout ends: what it has drained serves people again first.", stay,
+    "Session slots, grace periods and the health budget hold as they always do.",
   ];
   if (verb === "approve") return [
     `Ring ${rollout.asked.ring} passes as soon as its other gates hold, and the next ring may begin.`,
@@ -87,6 +102,7 @@ export function TellDialog({ telling, onClose, onTold }) {
       const about = answers ? { ring: telling.rollout.asked.ring } : telling.pool ? { pool: telling.pool.pool } : {};
       const told = await command(telling.rollout.id, telling.verb, { reason: text, ...about });
       onTold(`${verb.label}: sent as ${told.by}. It takes effect before anything more begins.`);
+      if (told.id && told.id !== telling.rollout.id) location.hash = `#/rollouts/${encodeURIComponent(told.id)}`;
       refreshAll();
       dialog.current.close();
     } catch (error) {
