@@ -47,7 +47,8 @@ export function sentences(events, pool) {
     if (!event.message || (pool && event.pool && event.pool !== pool)) continue;
     // Where each host stood at the start is for the timeline; a thousand such sentences tell nobody anything.
     if (event.kind === "HostStageChanged" && event.stage === "Outdated" && event.message.includes(" is on ")) continue;
-    if (told.at(-1)?.message === event.message && told.at(-1)?.pool === event.pool) continue;
+    // A pool and its rollout say the same at the end, and a phase may be told twice: once is enough.
+    if (told.slice(-4).some((other) => other.message === event.message)) continue;
     told.push(event);
   }
   return told;

@@ -71,7 +71,7 @@ async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(bro
         await visit.sees(".field .tile.Current").to_have_count(12)
         await visit.sees(visit.page.get_by_role("button", name="Pause")).to_have_count(0)
         await visit.sees(".timeline path.span.Current").to_be_visible()
-        await visit.sees(".story").to_contain_text("the canary avd-012")
+        await visit.sees(".story").to_contain_text("all 12 hosts are on 2.0.0")
         assert await obstacles(visit.page) == []
         assert visit.troubles == []
 
