@@ -42,7 +42,7 @@ class Caller(Struct, frozen=True):
 
 
 class UnknownCaller(Exception):
-    """The platform says that somebody has signed in, and does not say who."""
+    """Who asks cannot be told: the platform names nobody, or another site's page asks in somebody's name."""
 
 
 BY_KEY = Caller("somebody with a function key", (FUNCTION_KEY,))
@@ -54,12 +54,15 @@ def caller_of(headers: Mapping[str, str], environment: Mapping[str, str] | None 
 
     The principal header counts only where App Service authentication is switched on (WEBSITE_AUTH_ENABLED, which the
     platform sets): elsewhere anybody could send it, and the caller is BY_KEY. Raises UnknownCaller for a header that
-    cannot be read or names nobody.
+    cannot be read or names nobody, and when a page of another site has made the browser ask: a sign-in is a cookie,
+    which goes along whoever makes it ask. No such page knows a function key.
     """
     values = os.environ if environment is None else environment
     header = next((value for name, value in headers.items() if name.upper() == PRINCIPAL_HEADER), "")
     if values.get("WEBSITE_AUTH_ENABLED", "").lower() != "true" or not header:
         return BY_KEY
+    if _is_of_another_site(headers):
+        raise UnknownCaller("a page of another site may not ask for this in your name")
     principal = _read(header)
     claims = [(text(claim, "typ"), text(claim, "val")) for claim in items(principal, "claims")]
     roles = {*_ROLE_CLAIMS, text(principal, "role_typ")}
@@ -68,6 +71,21 @@ def caller_of(headers: Mapping[str, str], environment: Mapping[str, str] | None 
     if not name:
         raise UnknownCaller("the platform does not say who has signed in")
     return Caller(name, tuple(value for kind, value in claims if kind in roles and value)[:MOST_ROLES])
+
+
+def _is_of_another_site(headers: Mapping[str, str]) -> bool:
+    """A page of another site has made this request; somebody who only follows a link from there has made it.
+
+    Every browser since 2023 says so in Sec-Fetch-Site, which no page can change. An older one names the Origin of
+    whatever may change something; then it must send JSON, which another site's page cannot without leave (CORS).
+    Programs say neither.
+    """
+    told = {name.lower(): value.strip().lower() for name, value in headers.items()}
+    site = told.get("sec-fetch-site")
+    if site is None:
+        return "origin" in told and not told.get("content-type", "").startswith("application/json")
+    is_a_link = told.get("sec-fetch-mode") == "navigate" and "origin" not in told
+    return site not in ("same-origin", "none") and not is_a_link
 
 
 def _read(header: str) -> Any:

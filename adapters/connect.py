@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
     from azure.monitor.query import LogsQueryClient
 
+    from rollout.model import PoolSnapshot
+
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 """How long a call may take before it counts as lost. ARM answers within seconds; longer work is an operation."""
 
@@ -114,6 +116,7 @@ class Connection:
         self.kept_tokens: dict[str, KeptSecret] = {}
         self.kept_reads: dict[str, tuple[datetime, object]] = {}
         self.kept_power: dict[str, KeptPower] = {}
+        self.kept_pictures: dict[str, PoolSnapshot] = {}
 
     def compute(self, subscription: str) -> ComputeManagementClient:
         """Virtual machines and galleries of a subscription."""

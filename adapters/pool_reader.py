@@ -104,7 +104,7 @@ def observe(
         observed_at=now,
         hosts=tuple(hosts[name] for name in sorted(hosts)),
         names_in_use=_names_in_use(hosts, machines, new_vms),
-        image=_image(target, now),
+        image=_image(target, now) if target else None,
         scaling=read_scaling(pool_id, now),
     )
 

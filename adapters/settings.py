@@ -25,6 +25,7 @@ class Settings(Struct, frozen=True):
 
     `policy_file` is absolute; `policy_url` is the blob that is read instead, "" for none. `arm_endpoint` is "" for the
     cloud's own Resource Manager. `client_id` names the user-assigned identity to use, "" for the system-assigned one.
+    `view_seconds` is how long a look at a host pool serves everybody who looks.
     """
 
     policy_file: Path
@@ -32,10 +33,11 @@ class Settings(Struct, frozen=True):
     arm_endpoint: str = ""
     cloud: Cloud = "AzureCloud"
     client_id: str = ""
+    view_seconds: float = 30
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read GOLDROLL_POLICY, GOLDROLL_ARM_ENDPOINT, GOLDROLL_CLOUD and AZURE_CLIENT_ID; unset and empty are the same.
+    """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _VIEW_SECONDS and AZURE_CLIENT_ID; unset and empty are the same.
 
     A relative policy file lies in the app's own folder; a policy that begins with http is a blob. Raises SettingsError.
     """
@@ -47,6 +49,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         arm_endpoint=_endpoint(values.get("GOLDROLL_ARM_ENDPOINT") or ""),
         cloud=_cloud(values.get("GOLDROLL_CLOUD") or "AzureCloud"),
         client_id=values.get("AZURE_CLIENT_ID") or "",
+        view_seconds=_seconds(values.get("GOLDROLL_VIEW_SECONDS") or "30"),
     )
 
 
@@ -79,6 +82,16 @@ def _endpoint(value: str) -> str:
     raise SettingsError(
         f"GOLDROLL_ARM_ENDPOINT: expected an https:// address, or http:// on this machine, got {value!r}"
     )
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1
+    if 0 <= seconds <= 3600:
+        return seconds
+    raise SettingsError(f"GOLDROLL_VIEW_SECONDS: expected a number of seconds up to 3600, got {value!r}")
 
 
 def _cloud(value: str) -> Cloud:

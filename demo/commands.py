@@ -25,8 +25,9 @@ def instructions(setting: Setting, place: Place, host_pid: int) -> str:
     shells = ("PowerShell", "bash") if os.name == "nt" else ("bash", "PowerShell")
     lines = [
         "",
+        f"Watch it at {setting.dashboard_url}",
         f"The app listens at {setting.host_url}, the simulated Azure at {setting.azure_url}.",
-        f"It is {setting.simulated:%A %H:%M} there, and a simulated hour takes {_span(3600 / setting.speed)}.",
+        f"It is {setting.simulated:%A %H:%M} there; a simulated hour takes {_span(3600 / setting.speed)}, see --speed.",
         "Type these in another terminal; what the app does appears in this one. Ctrl+C stops both.",
     ]
     for shell in shells:

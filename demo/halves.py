@@ -73,6 +73,11 @@ class Setting(Struct, frozen=True, kw_only=True):
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def dashboard_url(self) -> str:
+        """The page that shows it all."""
+        return f"{self.host_url}/api/dashboard"
+
+    @property
     def azure_url(self) -> str:
         """Where the simulated Azure listens."""
         return f"http://127.0.0.1:{self.azure_port}"
@@ -150,6 +155,7 @@ def run_host(place: Place) -> int:
     os.environ["GOLDROLL_ARM_ENDPOINT"] = setting.azure_url
     os.environ.setdefault("GOLDROLL_SWEEP_SCHEDULE", "0 */15 * * * *")
     os.environ.setdefault("GOLDROLL_RETIREMENT_SCHEDULE", "0 30 3 * * *")
+    os.environ.setdefault("GOLDROLL_VIEW_SECONDS", f"{max(0.5, 30 / setting.speed):g}")
     origin = f"{setting.real.isoformat()},{setting.simulated.isoformat()}"
     arguments = ["--app", str(APP), "--port", str(setting.port), "--store", str(place.store)]
     return localhost.__main__.main([*arguments, "--speed", str(setting.speed), "--clock-origin", origin])

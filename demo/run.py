@@ -118,16 +118,8 @@ class Run:
         started = time.perf_counter()
         self._audience.begin(self)
         with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
-            settings = {
-                "GOLDROLL_POLICY": str(policy_file),
-                **SCHEDULES,
-                "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
-                "WEBSITE_AUTH_ENABLED": "True",
-            }
-            self._deliver_events()
-            self._deliver_answers()
-            self._edit_policy(policy_file)
-            self.clock.call_at(self.clock.now(), self._tick)
+            settings = self._settings(policy_file)
+            self._begin(policy_file)
             result = None
             while result is None:
                 try:
@@ -139,6 +131,28 @@ class Run:
                     self.crashes += 1
         self._audience.end(result)
         return result
+
+    @asynccontextmanager
+    async def opened(self, **settings: str) -> AsyncIterator[Host]:
+        """The app on its host, for visitors: time moves in `host.run_until` only. `settings` go over the run's own."""
+        with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
+            self._begin(policy_file)
+            async with self._running_host(self._settings(policy_file) | settings) as host:
+                yield host
+
+    def _settings(self, policy_file: Path) -> dict[str, str]:
+        return {
+            "GOLDROLL_POLICY": str(policy_file),
+            **SCHEDULES,
+            "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
+            "WEBSITE_AUTH_ENABLED": "True",
+        }
+
+    def _begin(self, policy_file: Path) -> None:
+        self._deliver_events()
+        self._deliver_answers()
+        self._edit_policy(policy_file)
+        self.clock.call_at(self.clock.now(), self._tick)
 
     @property
     def _latest_end(self) -> datetime:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -88,6 +89,8 @@ class Server:
                 if request.transport is not None:
                     request.transport.close()
                 return web.Response(status=500)
+            # Who looks at a simulated day must be told what time it is there.
+            response.headers["Date"] = format_datetime(self._dispatcher.now(), usegmt=True)
             return response
 
     async def _function(self, request: web.Request) -> web.Response:

@@ -37,7 +37,8 @@ class Waiter(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
 class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Who holds the pool for which version (both "" when it is free), and who waits, the next one first.
 
-    `fence` grows by one whenever the pool changes hands. `commands` are what operators have told rollouts of this pool,
+    `fence` grows by one whenever the pool changes hands. `last` is the rollout that was given the pool last, whether it
+    still holds it or not, and `last_target` its version. `commands` are what operators have told rollouts of this pool,
     by their ids, also before they hold it. A stored lease of another shape does not decode: nobody may
     conclude from it that the pool is free.
     """
@@ -48,6 +49,8 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     waiting: tuple[Waiter, ...] = ()
     fence: int = 0
     commands: dict[str, Command] = {}
+    last: str = ""
+    last_target: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a holder of whom it is not known when he was last seen."""
@@ -158,7 +161,16 @@ def _take(lease: Lease, waiter: Waiter) -> tuple[Lease, LeaseAnswer]:
     """Give the free pool to the one who is next and asks; anybody else waits."""
     if lease.holder or lease.waiting[0] != waiter:
         return lease, _waiting(lease, waiter)
-    granted = Lease(waiter.rollout, waiter.target, waiter.seen_at, lease.waiting[1:], lease.fence + 1, lease.commands)
+    granted = structs.replace(
+        lease,
+        holder=waiter.rollout,
+        target=waiter.target,
+        renewed_at=waiter.seen_at,
+        waiting=lease.waiting[1:],
+        fence=lease.fence + 1,
+        last=waiter.rollout if waiter.target else lease.last,  # one without a version only tidies up
+        last_target=waiter.target or lease.last_target,
+    )
     return granted, _granted(granted)
 
 

@@ -325,6 +325,26 @@ class Blocked(Struct, frozen=True, omit_defaults=True):
     attempts: int = 1
 
 
+class PoolCounts(Struct, frozen=True, omit_defaults=True):
+    """A pool as a rollout saw it in its last turn: hosts in four parts, people, and session slots.
+
+    Every host is in exactly one of `outdated` (nothing has been done with it), `in_hand` (it is being emptied, removed,
+    made or verified; steered ones are among these), `current`, and `set_aside` (skipped or quarantined). Sessions on
+    hosts of other versions are `people_on_outdated`; `people_told` of all have been asked to leave. `free` slots may be
+    negative; `reserve` is what shall stay free.
+    """
+
+    outdated: int = 0
+    in_hand: int = 0
+    current: int = 0
+    set_aside: int = 0
+    people_on_outdated: int = 0
+    people_on_current: int = 0
+    people_told: int = 0
+    free: int = 0
+    reserve: int = 0
+
+
 class RolloutState(Struct, frozen=True, omit_defaults=True):
     """All that a host pool's rollout remembers between turns; what is done is read from the pool instead.
 
@@ -340,7 +360,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     host. `last_number` is the highest number used in a name. `command` is what an operator has told it: pause or abort.
     `given_back` tells when hosts were put back into service of late: a late list may still show one in drain mode.
     `signed_out` are the people who have been signed out, each
-    as a short hash (see drain.mark_of). Steered hosts are not remembered: the tag on the VM and its drain mode say so.
+    as a short hash (see drain.mark_of). `counts` is what the last turn saw, for people to read. Steered hosts are not
+    remembered: the tag on the VM and its drain mode say so.
     """
 
     rollout_id: str
@@ -378,6 +399,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
     signed_out: tuple[str, ...] = ()
+    counts: PoolCounts = PoolCounts()
 
     @property
     def is_paused(self) -> bool:

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from rollout.assignments import ImageRollout
 from rollout.commands import Command, CommandKind, Refused, obey
 from rollout.expected import compared
+from rollout.gate_views import GateView, gates_of
 from rollout.gates import Approval, AskedApproval, GateState, HealthLook, RingPhase, asked_of, refusal_of
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
@@ -197,6 +198,16 @@ def asked(progress: RolloutProgress, rollout: ImageRollout, now: datetime) -> As
         if state.phase is RingPhase.PROVING and state.gate is not None:
             return asked_of(ring, state.gate, rollout.started_by, now)
     return None
+
+
+def gates_now(progress: RolloutProgress, rollout: ImageRollout, now: datetime) -> tuple[GateView, ...]:
+    """The gates of the first ring that has not passed, as they stand; none when no ring has any."""
+    ended = (RingPhase.PASSED, RingPhase.BLOCKED)
+    for ring in rings_of(rollout):
+        state = progress.rings[ring.name]
+        if state.phase not in ended:
+            return gates_of(ring, tuple(pools_to_judge(progress, ring)), state.gate, now)
+    return ()
 
 
 def phases_of(progress: RolloutProgress, rollout: ImageRollout) -> dict[str, Phase]:

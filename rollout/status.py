@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from rollout.commands import Command
+from rollout.gate_views import GateView
 from rollout.gates import AskedApproval, RingPhase
-from rollout.model import Phase, RolloutState, short_version
+from rollout.model import HostProgress, Phase, PoolCounts, RolloutState, Stage, short_version
 
 LONGEST_MESSAGE = 1000
 MOST_HOSTS_LISTED = 20
+LONGEST_STATUS = 7_500
+"""Characters of a pool's status: Durable keeps 16 kB and counts two bytes for each."""
 
 
 class PoolStatus(Struct, frozen=True, omit_defaults=True):
     """Where a host pool's rollout stands: phase, why, since when, and when it looks again (None: it has ended).
 
-    `started` is when the pool's turn came, `previous` the id of the version to go back to. `in_hand` counts hosts by
-    what is being done with them; `quarantined` and `skipped` list up to 20 with the reason.
+    `started` is when the pool's turn came, `previous` the id of the version to go back to, `instead_of` that of the
+    version that a roll back takes away. `in_hand` counts hosts by what is being done with them; `quarantined` and
+    `skipped` list up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose
+    people are to have left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest
+    ones, as many as there is room for.
     """
 
     pool: str
@@ -31,6 +38,7 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     next: datetime | None = None
     started: datetime | None = None
     previous: str = ""
+    instead_of: str = ""
     desired: int = 0
     wave: int = 0
     in_hand: dict[str, int] = {}
@@ -38,11 +46,14 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     skipped: dict[str, str] = {}
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
+    signed_out_twice: int = 0
+    counts: PoolCounts = PoolCounts()
+    draining: dict[str, str] = {}
 
 
 def pool_status(pool: str, state: RolloutState, next_look: datetime | None = None) -> PoolStatus:
     """The status of the rollout of the pool of this name."""
-    return PoolStatus(
+    status = PoolStatus(
         pool=pool,
         version=short_version(state.target),
         phase=state.phase,
@@ -52,6 +63,7 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         next=next_look,
         started=state.started_at,
         previous=state.previous,
+        instead_of=state.instead_of,
         desired=max(0, state.desired),
         wave=state.wave,
         in_hand=dict(sorted(Counter(str(host.stage) for host in state.in_hand.values()).items())),
@@ -59,14 +71,36 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         skipped=dict(list(state.skipped.items())[:MOST_HOSTS_LISTED]),
         forced_sign_outs=state.forced_sign_outs,
         disconnected_sign_outs=state.disconnected_sign_outs,
+        # More sign-outs than people who were signed out: a promise is broken, and it is better seen than not.
+        signed_out_twice=max(0, state.forced_sign_outs - len(state.signed_out)),
+        counts=state.counts,
     )
+    return structs.replace(status, draining=_draining(state, LONGEST_STATUS - len(msgspec.json.encode(status))))
+
+
+def _draining(state: RolloutState, room: int) -> dict[str, str]:
+    """The draining hosts by their deadlines, the soonest first, in so many characters of JSON."""
+    hosts = [(_deadline(host), name) for name, host in state.in_hand.items() if host.stage is Stage.DRAINING]
+    found: dict[str, str] = {}
+    for deadline, name in sorted(hosts):
+        room -= len(name) + 1 if deadline in found else len(deadline) + len(name) + 6
+        if room < len('"draining":{},'):
+            break
+        found[deadline] = f"{found[deadline]} {name}" if deadline in found else name
+    return found
+
+
+def _deadline(host: HostProgress) -> str:
+    """By when the last of a host's people is to have left, in a form that sorts by time; "" when nobody has one."""
+    deadlines = [session.deadline for session in host.sessions.values() if host.asked]
+    return f"{max(deadlines).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if deadlines else ""
 
 
 class ImageStatus(Struct, frozen=True, omit_defaults=True):
     """Where a rollout as a whole stands. `pools` maps each pool's name to its phase as far as the whole knows it.
 
-    `rings` maps each ring to its phase, in their order; `asked` is what people are asked; `next` when something may
-    change without anybody's doing; `command` what an operator has told it.
+    `rings` maps each ring to its phase, in their order; `gates` are those of the ring whose turn it is; `asked` is what
+    people are asked; `next` when something may change without anybody's doing; `command` what an operator has told it.
     """
 
     image: str
@@ -75,6 +109,7 @@ class ImageStatus(Struct, frozen=True, omit_defaults=True):
     message: str
     pools: dict[str, Phase]
     rings: dict[str, RingPhase] = {}
+    gates: tuple[GateView, ...] = ()
     asked: AskedApproval | None = None
     next: datetime | None = None
     command: Command | None = None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from rollout.capacity import Slots, count_slots, free_slots_of, sign_in_rate
+from rollout.counting import count
 from rollout.health import fallen_sick
 from rollout.model import (
     QUARANTINE_TAG,
@@ -457,6 +458,7 @@ class Turn:
             blocked=self.blocked,
             unreadable=0,
             signed_out=tuple(sorted(self.signed_out_before | self.signed_out_now)),
+            counts=count(self),
         )
         return Decision(
             state=state,

@@ -30,6 +30,7 @@ EXPECTED = {
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
         *("show_freeze", "order_freeze", "end_freeze", "describe_api"),
+        *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
     },
     "orchestrationTrigger": {
         "roll_out_image",
@@ -110,7 +111,12 @@ def test_events_arrive_raw_so_that_both_schemas_do() -> None:
 
 
 def test_every_way_in_asks_for_a_key() -> None:
-    assert {function.trigger["authLevel"] for function in APP.of_kind("httpTrigger")} == {"FUNCTION"}
+    """All but the files of the page: they hold no data, and the page asks for the key before it asks for any."""
+    levels = {function.name: function.trigger["authLevel"] for function in APP.of_kind("httpTrigger")}
+
+    assert levels == dict.fromkeys(levels, "FUNCTION") | dict.fromkeys(
+        ("show_dashboard", "show_dashboard_file"), "ANONYMOUS"
+    )
 
 
 def test_routes_and_schedule_are_as_documented() -> None:
@@ -137,6 +143,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback")),
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
+        *(("GET", "pools"), ("GET", "pools/{name}"), ("GET", "dashboard"), ("GET", "dashboard/{file}")),
     }
     assert schedules == {
         "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 APP = {
     "activities",
     "adapters",
+    "dashboard",
     "entities",
     "forecast",
     "function_app.py",
@@ -26,7 +27,7 @@ APP = {
     "rollout",
     "triggers",
 }
-BINARY = {".gif", ".ico", ".png", ".svgz", ".zip"}
+BINARY = {".gif", ".ico", ".png", ".svgz", ".woff2", ".zip"}
 EMPTY_WORDS = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
 UNFINISHED = re.compile(r"\b(?:TO[D]O|FI[X]ME|X[X]X)\b")
 FOREIGN = {
@@ -89,7 +90,8 @@ def test_what_is_deployed_is_the_app_and_nothing_else() -> None:
     deployed = [path for path in files() if not ignored.match_file(path)]
 
     assert {PurePosixPath(path).parts[0] for path in deployed} == APP
-    assert {PurePosixPath(path).suffix for path in deployed if "/" in path} <= {".py", ".html", ".json"}
+    page = {".css", ".html", ".js", ".svg", ".txt", ".woff2"}
+    assert {PurePosixPath(path).suffix for path in deployed if "/" in path} <= {".py", ".json", *page}
 
 
 @pytest.mark.parametrize(

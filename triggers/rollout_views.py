@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from rollout.commands import Command
 from rollout.freeze import Freeze
+from rollout.gate_views import GateView
 from rollout.gates import AskedApproval, RingPhase
 from rollout.instance_ids import is_image_instance, pool_instance
 from rollout.model import Phase
@@ -18,7 +19,7 @@ from triggers.starting import ORCHESTRATION, has_ended
 
 View = dict[str, Any]
 
-_ABOUT_RINGS = ("rings", "asked", "next", "smoke_tests", "command", "compared")
+_ABOUT_RINGS = ("rings", "gates", "asked", "next", "smoke_tests", "command", "compared")
 """What a rollout tells of its rings; see rollout.status.ImageStatus and ImageResult."""
 
 _WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOCKED)
@@ -59,6 +60,7 @@ class RolloutView(RolloutSummary, frozen=True, kw_only=True, omit_defaults=True)
     revision: str
     pools: tuple[PoolView, ...]
     rings: dict[str, RingPhase] = {}
+    gates: tuple[GateView, ...] = ()
     asked: AskedApproval | None = None
     next: datetime | None = None
     smoke_tests: dict[str, str] = {}

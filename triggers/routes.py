@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from forecast.plan import RolloutPlan
 from rollout.freeze import FreezeAnswer
+from rollout.pool_view import PoolView
 from triggers.access import Role
 from triggers.approvals import Answer, ApprovalAnswer
 from triggers.commands import CommandAnswer, CommandRequest
 from triggers.freezing import FreezeRequest, ThawRequest
 from triggers.images import RegionsView, ScheduleView
 from triggers.plans import PlanRequest
+from triggers.pools import PoolList
 from triggers.retirement import RetirementAnswer, RetirementRequest, RetirementView
 from triggers.roll_backs import RollBackAnswer
 from triggers.rollout_views import RolloutList, RolloutView
@@ -154,6 +156,24 @@ ROUTES = (
             ("approve", "say yes to the ring that is asked about"),
             ("reject", "say no to the ring that is asked about: the version is rejected"),
         )
+    ),
+    Route(
+        "GET",
+        "pools",
+        "list_pools",
+        "the policy's host pools, each with its last rollout and who holds it",
+        "Reader",
+        {200: PoolList},
+        (503,),
+    ),
+    Route(
+        "GET",
+        "pools/{name}",
+        "show_pool",
+        "a host pool as it is now: every session host with its state, session slots and people",
+        "Reader",
+        {200: PoolView},
+        (404, 502, 503),
     ),
     Route(
         "GET",

@@ -70,3 +70,42 @@ def test_a_header_that_names_nobody_is_refused_instead_of_taken_for_a_key(header
 def test_roles_without_limit_are_cut() -> None:
     many = [("roles", f"role-{n}") for n in range(500)]
     assert len(caller_of(header(("upn", "andrea"), *many), ON).roles) == 50
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": FORM},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": "https://goldroll.azurewebsites.net"},
+        {"sec-fetch-site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Origin": "https://goldroll.azurewebsites.net", "Content-Type": "application/json; charset=utf-8"},
+    ],
+    ids=["a program", "our page", "the address bar", "a link elsewhere", "our page in an old browser"],
+)
+def test_our_page_and_programs_are_believed(headers: dict[str, str]) -> None:
+    assert caller_of(ANDREA | headers, ON).name == "andrea@contoso.com"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Content-Type": "application/json"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"SEC-FETCH-SITE": "Same-Site", "Sec-Fetch-Mode": "navigate", "Origin": "https://x.azurewebsites.net"},
+        {"Sec-Fetch-Site": "something new"},
+        {"Origin": "https://evil.example", "Content-Type": FORM},
+        {"Origin": "null"},
+    ],
+    ids=["a script", "a picture", "a form of a neighbour", "an unknown word", "a form in an old browser", "a sandbox"],
+)
+def test_a_page_of_another_site_does_nothing_in_somebodys_name(headers: dict[str, str]) -> None:
+    with pytest.raises(UnknownCaller, match="another site"):
+        caller_of(ANDREA | headers, ON)
+
+
+def test_no_other_page_knows_a_key_so_it_does_not_matter_where_it_is_used() -> None:
+    assert caller_of({"Sec-Fetch-Site": "cross-site"}, ON) == BY_KEY

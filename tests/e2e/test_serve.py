@@ -175,3 +175,11 @@ def test_half_of_nothing_cannot_be_started(tmp_path: Path, capsys: pytest.Captur
 
 def test_free_ports_differ() -> None:
     assert len(set(free_ports(5))) == 5
+
+
+def test_the_printed_address_of_the_page_is_its_own(served: Served) -> None:
+    address = served.line(containing="Watch it at ").partition("Watch it at ")[2].strip()
+    page = requests.get(address, timeout=10)
+
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>Goldroll</title>" in page.text

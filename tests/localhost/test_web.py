@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -66,6 +67,8 @@ async def test_a_function_gets_the_request_and_its_answer_goes_out(host: Host, h
         assert response.status == 200
         assert response.content_type == "application/json"
         assert response.headers["X-Answer"] == "yes"
+        # The time of its clock, not of this machine: whoever looks at a simulated day reads it from there.
+        assert parsedate_to_datetime(response.headers["Date"]) == clock_at().now().replace(microsecond=0)
         assert await response.json() == {
             "name": "Jürgen/K",
             "query": {"a": "1"},

@@ -269,3 +269,13 @@ def test_whoever_keeps_asking_is_granted_or_refused_in_the_end(history: list[tup
         assert asked < 200, lease
         lease, answer = acquire(lease, "r2o", ROLLOUTS["r2o"], "supersede", now)
     assert answer.verdict in ("granted", "refused")
+
+
+def test_a_pool_that_has_been_given_back_still_tells_whose_it_was_last() -> None:
+    lease, _ = ask(Lease(), "r1", version(1))
+    lease, _ = ask(lease, "r2", version(2))
+    assert (lease.last, lease.last_target) == ("r1", version(1))
+    lease, _ = release(lease, "r1")
+    assert (lease.holder, lease.last, lease.last_target) == ("", "r1", version(1))
+    lease, _ = ask(lease, "r2", version(2))
+    assert (lease.holder, lease.last, lease.last_target) == ("r2", "r2", version(2))

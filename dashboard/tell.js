@@ -1,0 +1,131 @@
+// Telling a rollout something: what will happen is said before it is sent, and nothing is sent without a reason.
+
+import { html } from "./html.js";
+import { useEffect, useRef, useState } from "./hooks.js";
+import { Problem, command } from "./api.js";
+import { refreshAll } from "./sources.js";
+import { isOver, plural } from "./words.js";
+
+const LONGEST_REASON = 300;
+
+// Verbs that every app of ours has; of any other the API's own description says whether it has it.
+const USUAL = ["approve", "reject", "pause", "resume", "abort"];
+
+export const offeredBy = (description) =>
+  new Set([...USUAL, ...Object.keys(VERBS).filter((verb) => description?.paths?.[`/rollouts/{id}/${verb}`] || description?.paths?.[`/api/rollouts/{id}/${verb}`])]);
+
+const UNDONE = new Set(["RolledBack", "RollingBack", "Refused", "Blocked", "Superseded"]);
+
+// Of the offered verbs those that a rollout's phase allows.
+export function verbsFor(rollout, offered) {
+  const standing = rollout.command?.kind, done = isOver(rollout.phase);
+  const back = !UNDONE.has(rollout.phase) && standing !== "roll_back" ? ["rollback"] : [];
+  const ending = done || standing === "abort" || standing === "supersede" || standing === "roll_back";
+  const answers = rollout.asked ? ["approve", "reject"] : [];
+  const verbs = ending ? back : [...answers, standing === "pause" ? "resume" : "pause", ...back, "abort"];
+  return verbs.filter((verb) => offered.has(verb));
+}
+
+const VERBS = {
+  approve: { label: "Approve", title: (about) => `Approve ring ${about.asked.ring}`, tone: "gold" },
+  reject: { label: "Reject", title: (about) => `Reject ring ${about.asked.ring}`, tone: "bad" },
+  pause: { label: "Pause", title: (about) => `Pause ${nameOf(about)}`, tone: "" },
+  resume: { label: "Resume", title: (about) => `Resume ${nameOf(about)}`, tone: "gold" },
+  rollback: { label: "Roll back", title: (about) => `Roll ${nameOf(about)} back`, tone: "bad" },
+  abort: { label: "Abort", title: (about) => `Abort ${nameOf(about)} for good`, tone: "bad" },
+};
+
+export const Verbs = ({ rollout, pool, verbs, onTell, label }) => verbs.length > 0 && html`
+  <div class="verbs" role="group" aria-label=${label}>
+    ${verbs.map((verb) => html`
+      <button key=${verb} type="button" class="verb ${VERBS[verb].tone}" onClick=${() => onTell({ verb, rollout, pool })}>
+        ${VERBS[verb].label}
+      </button>`)}
+  </div>`;
+
+// What will happen, in sentences with the numbers of this moment.
+function consequences({ verb, rollout, pool }) {
+  const pools = pool ? [pool] : rollout.pools ?? [];
+  const sum = (pick) => pools.reduce((total, one) => total + (pick(one) ?? 0), 0);
+  const making = sum((one) => ["Provisioning", "Joining", "Verifying"].reduce((n, stage) => n + (one.in_hand?.[stage] ?? 0), 0));
+  const told = sum((one) => one.counts?.people_told), current = sum((one) => one.counts?.current);
+  const finished = making ? `${plural(making, "host")} being made ${making === 1 ? "is" : "are"} finished and put into service.` : "";
+  const stay = told ? `${plural(told, "person", "people")} asked to leave ${told === 1 ? "is" : "are"} told that they may stay.` : "";
+  if (verb === "pause") return [
+    `Nothing more begins in ${pool ? `pool ${pool.pool}` : "this rollout"} until somebody resumes it.`, finished, stay,
+    "Nobody is asked to leave or signed out.",
+  ];
+  if (verb === "resume") return [
+    "It goes on where it stands.", "People are asked to leave anew, with the whole grace period.",
+  ];
+  if (verb === "abort") return [
+    "This cannot be taken back.", `What is done stays: ${plural(current, "host")} on ${rollout.version}.`, finished, stay,
+    "Hosts that people were steered away from serve them again.",
+    pool ? "" : "Pools and rings that have not begun are not touched.",
+  ];
+  if (verb === "rollback") return [
+    `${plural(current, "host")} on ${rollout.version} ${current === 1 ? "gives" : "give"} way to the version before it, in a rollout of its own.`,
+    isOver(rollout.phase) ? "" : "This rollout ends: what it has drained serves people again first.", stay,
+    "Session slots, grace periods and the health budget hold as they always do.",
+  ];
+  if (verb === "approve") return [
+    `Ring ${rollout.asked.ring} passes as soon as its other gates hold, and the next ring may begin.`,
+    "Who has approved, and why, stands in the story.",
+  ];
+  return [
+    `Ring ${rollout.asked.ring} fails, and the rollout ends as Halted: every later ring is blocked.`,
+    "Hosts that are on the version stay on it.",
+  ];
+}
+
+export function TellDialog({ telling, onClose, onTold }) {
+  const dialog = useRef(null), field = useRef(null);
+  const [reason, setReason] = useState("");
+  const [state, setState] = useState({ sending: false, problem: "" });
+  useEffect(() => {
+    dialog.current.showModal();
+    field.current.focus();
+  }, []);
+  const verb = VERBS[telling.verb];
+
+  async function send(event) {
+    event.preventDefault();
+    const text = reason.trim();
+    if (!text) {
+      setState({ sending: false, problem: "Say why: the reason is required." });
+      field.current.focus();
+      return;
+    }
+    setState({ sending: true, problem: "" });
+    try {
+      const answers = telling.verb === "approve" || telling.verb === "reject";
+      const about = answers ? { ring: telling.rollout.asked.ring } : telling.pool ? { pool: telling.pool.pool } : {};
+      const told = await command(telling.rollout.id, telling.verb, { reason: text, ...about });
+      onTold(`${verb.label}: sent as ${told.by}. It takes effect before anything more begins.`);
+      if (told.id && told.id !== telling.rollout.id) location.hash = `#/rollouts/${encodeURIComponent(told.id)}`;
+      refreshAll();
+      dialog.current.close();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setState({ sending: false, problem: error.message });
+    }
+  }
+
+  return html`
+    <dialog ref=${dialog} class="tell" aria-labelledby="tell-title" onClose=${onClose}>
+      <form onSubmit=${send} novalidate>
+        <h2 id="tell-title">${verb.title({ ...telling.rollout, pool: telling.pool })}</h2>
+        <ul>${consequences(telling).filter(Boolean).map((sentence) => html`<li key=${sentence}>${sentence}</li>`)}</ul>
+        <label for="tell-reason">Why? <span class="soft">Everybody reads it: in the story, the status and the record.</span></label>
+        <textarea id="tell-reason" ref=${field} rows="3" maxlength=${LONGEST_REASON} required aria-describedby="tell-problem"
+          aria-invalid=${state.problem ? "true" : null} value=${reason} onInput=${(event) => setReason(event.target.value)}></textarea>
+        <p id="tell-problem" class="problem" role="alert">${state.problem}</p>
+        <div class="buttons">
+          <button type="button" class="verb" onClick=${() => dialog.current.close()}>Leave it</button>
+          <button type="submit" class="verb solid ${verb.tone}" disabled=${state.sending}>${state.sending ? "Sending" : verb.label}</button>
+        </div>
+      </form>
+    </dialog>`;
+}
+
+const nameOf = (about) => (about.pool ? `pool ${about.pool.pool}` : `the rollout of ${about.version}`);

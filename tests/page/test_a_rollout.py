@@ -1,0 +1,143 @@
+"""An operator watches a rollout of twelve hosts on the page and steers it there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from playwright.async_api import Browser
+
+from demo.policies import policy_text
+from demo.scenario import Stage
+from demo.scenarios import SCENARIOS
+from tests.page.accessibility import obstacles
+from tests.page.conftest import Visit, a_visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+QUICK = replace(
+    SCENARIOS["happy"],
+    policy=policy_text(
+        "office", max_unavailable=2, canary={"bake": "PT10M"}, drain={"grace": "PT30M", "reminders": []}
+    ),
+)
+"""Twelve hosts on the morning of a working day: all is over by noon."""
+
+APPROVAL = SCENARIOS["approval_timeout"]
+
+
+async def tell(visit: Visit, verb: str, reason: str) -> None:
+    """Press the button, read what will happen, say why, and confirm."""
+    await visit.page.get_by_role("button", name=verb, exact=True).first.click()
+    await visit.page.get_by_label("Why?").fill(reason)
+    await visit.page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).click()
+    await visit.sees("dialog").to_have_count(0)
+
+
+async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(browser: Browser) -> None:
+    async with a_visit(browser, QUICK) as visit:
+        await visit.open()
+        await visit.sees("main").to_contain_text("Nothing has been rolled out yet")
+        await visit.sees(".rail").to_contain_text("no rollout yet")
+
+        await visit.pass_time(visit.is_in("Canary"), hours=2)
+        await visit.sees("main .badge").to_have_text("Canary")
+        await visit.sees(".why").to_contain_text("canary")
+
+        await visit.pass_time(visit.is_in("Rolling"), hours=4)
+        await visit.pass_time(minutes=20)
+        await visit.sees("main .badge").to_have_text("Rolling")
+        await visit.sees(".why").to_contain_text("of 12 hosts are on 2.0.0")
+        await visit.sees(".tile.Steered >> nth=0").to_be_visible()
+
+        await tell(visit, "Pause", "the town hall begins")
+        await visit.sees(".toast").to_contain_text("sent as andrea@contoso.com")
+        await visit.pass_time(visit.is_in("Paused"), hours=1)
+        await visit.sees("main .badge").to_have_text("Paused")
+        await visit.sees(".when").to_contain_text("Paused by andrea@contoso.com: the town hall begins")
+
+        await tell(visit, "Resume", "the town hall is over")
+        await visit.pass_time(visit.is_in("Rolling"), hours=1)
+        await visit.sees("main .badge").to_have_text("Rolling")
+
+        await visit.pass_time(visit.is_in("Succeeded"), hours=30)
+        await visit.pass_time(minutes=5)
+        await visit.sees("main .badge").to_have_text("Succeeded")
+        await visit.sees(".why").to_have_text("all 12 hosts are on 2.0.0")
+        await visit.sees(".progress.bold").to_have_attribute(
+            "aria-label", "12 hosts: 12 current, 0 in hand, 0 outdated, 0 set aside"
+        )
+        await visit.sees(".field .tile.Current").to_have_count(12)
+        await visit.sees(visit.page.get_by_role("button", name="Pause")).to_have_count(0)
+        await visit.sees(".timeline path.span.Current").to_be_visible()
+        await visit.sees(".story").to_contain_text("all 12 hosts are on 2.0.0")
+        assert await obstacles(visit.page) == []
+        assert visit.troubles == []
+
+
+async def test_a_rollout_is_aborted_and_says_who_did_it(browser: Browser) -> None:
+    async with a_visit(browser, SCENARIOS["happy"]) as visit:
+        await visit.open()
+        await visit.pass_time(visit.is_in("Canary"), hours=2)
+        await visit.sees("main .badge").to_have_text("Canary")
+        await visit.page.get_by_role("button", name="Abort", exact=True).click()
+        await visit.sees(visit.page.get_by_role("dialog")).to_contain_text("This cannot be taken back.")
+        await visit.sees(visit.page.get_by_role("dialog")).to_contain_text("1 host being made is finished")
+        await visit.page.get_by_role("button", name="Leave it").click()
+        await tell(visit, "Abort", "a wrong build")
+        await visit.pass_time(visit.is_in("Aborted"), hours=3)
+        await visit.pass_time(minutes=2)
+        await visit.sees("main .badge").to_have_text("Aborted")
+        await visit.sees(".why").to_contain_text("by andrea@contoso.com: a wrong build")
+        await visit.sees(".verbs").to_have_count(0)
+
+
+async def test_a_halt_is_seen_with_its_reason_and_the_hosts_that_were_set_aside(browser: Browser) -> None:
+    async with a_visit(browser, SCENARIOS["bad_image"]) as visit:
+        await visit.open()
+        await visit.pass_time(visit.is_in("Halted"), hours=30)
+        await visit.pass_time(minutes=5)
+        await visit.sees("main .badge").to_have_text("Halted")
+        await visit.sees(".why.bad").to_contain_text("avd-012")
+        await visit.sees(".aside").to_contain_text("avd-012")
+        await visit.sees(".rail .badge").to_have_text("Halted")
+        await visit.sees(".verbs").to_have_count(0)
+        assert await obstacles(visit.page) == []
+
+
+async def test_a_ring_is_approved_where_its_gates_are_shown(browser: Browser) -> None:
+    async with a_visit(browser, APPROVAL) as visit:
+        await visit.open()
+        await visit.pass_time(visit.asks, days=4)
+        await visit.sees("main .badge >> nth=0").to_have_text("Waiting at a gate")
+        await visit.sees(".rings li >> nth=0").to_contain_text("Proving")
+        await visit.sees(".gates").to_contain_text("nobody has answered yet")
+        await visit.sees(".gates").to_contain_text("yes of Approver")
+        assert await obstacles(visit.page) == []
+        await tell(visit, "Approve", "printing works")
+        await visit.pass_time(lambda: not visit.asks(), hours=1)
+        await visit.sees(".rings li >> nth=0").to_contain_text("Passed")
+        await visit.sees(visit.page.get_by_role("button", name="Approve")).to_have_count(0)
+
+
+async def test_a_pool_that_is_one_of_several_is_looked_at_and_paused_alone(browser: Browser) -> None:
+    async with a_visit(browser, replace(SCENARIOS["aborted"], set_the_stage=_three_offices)) as visit:
+        await visit.open()
+        await visit.pass_time(visit.is_in("Canary", "branch"), hours=2)
+        await visit.page.get_by_role("link", name="branch").last.click()
+        await visit.sees(".pool h2").to_have_text("branch")
+        await visit.sees(".pool .tile").not_to_have_count(0)
+        await visit.page.get_by_role("group", name="Tell pool branch").get_by_role("button", name="Pause").click()
+        await visit.page.get_by_label("Why?").fill("the branch counts its stock")
+        await visit.page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        await visit.pass_time(visit.is_in("Paused", "branch"), hours=1)
+        await visit.sees(".pool .badge >> nth=0").to_have_text("Paused")
+        assert not visit.is_in("Paused", "office")()
+
+
+def _three_offices(stage: Stage) -> None:
+    office = stage.office("office", hosts=3, people=9)
+    stage.office("branch", hosts=2, people=4, image_of=office)
+    stage.office("depot", hosts=2, people=4, image_of=office)
+    stage.publish("08:10", office, "2.0.0")
