@@ -6,6 +6,7 @@ from activities import (
     add_target_regions,
     decide_turn,
     delete_image_version,
+    hand_over_record,
     install_agent,
     join_host,
     judge_hosts,
@@ -25,10 +26,21 @@ from activities import (
     start_draining,
     stop_draining,
     update_image_version,
+    write_record,
 )
 from entities import host_pool, image_schedule
-from orchestrators import retire_image_versions, roll_host_pool, roll_out_image
-from triggers import approvals, commands, image_published, images, retirement, rollouts, scheduled_rollouts, schedules
+from orchestrators import keep_record, retire_image_versions, roll_host_pool, roll_out_image
+from triggers import (
+    approvals,
+    commands,
+    image_published,
+    images,
+    records,
+    retirement,
+    rollouts,
+    scheduled_rollouts,
+    schedules,
+)
 
 app = df.DFApp()
 
@@ -68,5 +80,9 @@ for part in (
     plan_retirement,
     update_image_version,
     delete_image_version,
+    keep_record,
+    write_record,
+    hand_over_record,
+    records,
 ):
     app.register_functions(part.bp)

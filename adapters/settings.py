@@ -24,26 +24,29 @@ class Settings(Struct, frozen=True):
     """What the app is told by its environment.
 
     `policy_file` is absolute. `arm_endpoint` is "" for the cloud's own Resource Manager. `client_id` names the
-    user-assigned identity to use, "" for the system-assigned one.
+    user-assigned identity to use, "" for the system-assigned one. `record` is the table service that keeps the record,
+    "" for none.
     """
 
     policy_file: Path
     arm_endpoint: str = ""
     cloud: Cloud = "AzureCloud"
     client_id: str = ""
+    record: str = ""
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read GOLDROLL_POLICY, GOLDROLL_ARM_ENDPOINT, GOLDROLL_CLOUD and AZURE_CLIENT_ID; unset and empty are the same.
+    """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _RECORD and AZURE_CLIENT_ID; unset and empty are the same.
 
     A relative policy file lies in the app's own folder. Raises SettingsError.
     """
     values = os.environ if environment is None else environment
     return Settings(
         policy_file=APP_ROOT / (values.get("GOLDROLL_POLICY") or "goldroll.yaml"),
-        arm_endpoint=_endpoint(values.get("GOLDROLL_ARM_ENDPOINT") or ""),
+        arm_endpoint=_endpoint("GOLDROLL_ARM_ENDPOINT", values),
         cloud=_cloud(values.get("GOLDROLL_CLOUD") or "AzureCloud"),
         client_id=values.get("AZURE_CLIENT_ID") or "",
+        record=_endpoint("GOLDROLL_RECORD", values),
     )
 
 
@@ -53,12 +56,11 @@ def is_plain_loopback(endpoint: str) -> bool:
     return parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
 
 
-def _endpoint(value: str) -> str:
+def _endpoint(name: str, values: Mapping[str, str]) -> str:
+    value = values.get(name) or ""
     if not value or urlsplit(value).scheme == "https" or is_plain_loopback(value):
         return value.rstrip("/")
-    raise SettingsError(
-        f"GOLDROLL_ARM_ENDPOINT: expected an https:// address, or http:// on this machine, got {value!r}"
-    )
+    raise SettingsError(f"{name}: expected an https:// address, or http:// on this machine, got {value!r}")
 
 
 def _cloud(value: str) -> Cloud:

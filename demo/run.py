@@ -38,7 +38,8 @@ from simulator.estate import Estate
 from simulator.faults import Faults
 from simulator.galleries import Announcement
 from simulator.images import ImageVersion
-from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
+from simulator.tables import Tables
+from simulator.transport import MANAGEMENT, TABLE_SERVICE, AnyoneCredential, transport_to
 
 APP = Path(__file__).resolve().parent.parent
 """Where function_app.py and host.json are."""
@@ -92,6 +93,7 @@ class Run:
         self.clock.before_advance = pause
         self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
         self.arm = Arm(self.estate)
+        self.tables = Tables()
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
         self.estate.start_counting()
@@ -113,9 +115,10 @@ class Run:
         """Play to the end and say how it was. Never raises for what goes wrong in the story; it is in the result."""
         started = time.perf_counter()
         self._audience.begin(self)
-        with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
+        with _app_connected_to(self.arm, self.tables), _policy_file(self.scenario.policy) as policy_file:
             settings = {
                 "GOLDROLL_POLICY": str(policy_file),
+                "GOLDROLL_RECORD": TABLE_SERVICE,
                 **SCHEDULES,
                 "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
                 "WEBSITE_AUTH_ENABLED": "True",
@@ -290,9 +293,9 @@ async def play(
 
 
 @contextmanager
-def _app_connected_to(arm: Arm) -> Iterator[None]:
+def _app_connected_to(arm: Arm, tables: Tables) -> Iterator[None]:
     """The app's adapters talk to this simulated Azure, through the real SDK clients and without a socket."""
-    connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(arm)))
+    connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(arm, tables=tables)))
     try:
         yield
     finally:

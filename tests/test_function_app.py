@@ -20,6 +20,9 @@ from rollout.steps import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 
+CALL_DURABLE = {"read_running_rollouts", "hand_over_record"}
+"""Activities whose business is with other orchestrations."""
+
 TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
@@ -29,8 +32,9 @@ EXPECTED = {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout"),
+        *("show_events", "show_record"),
     },
-    "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions"},
+    "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions", "keep_record"},
     "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
@@ -55,6 +59,8 @@ EXPECTED = {
         "plan_retirement",
         "update_image_version",
         "delete_image_version",
+        "write_record",
+        "hand_over_record",
     },
 }
 
@@ -81,7 +87,7 @@ def test_a_function_passes_the_workers_loading_rules(function: Function) -> None
 def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
     has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
 
-    assert function.kind in TRIGGERS or not has_client or function.name == "read_running_rollouts"
+    assert function.kind in TRIGGERS or not has_client or function.name in CALL_DURABLE
     user_code = getattr(function.handler, "client_function", function.handler)
     assert asyncio.iscoroutinefunction(user_code) == has_client
 
@@ -121,6 +127,8 @@ def test_routes_and_schedule_are_as_documented() -> None:
         *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort")),
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
+        ("GET", "rollouts/{id}/events"),
+        ("GET", "record"),
     }
     assert schedules == {
         "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",
