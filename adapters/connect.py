@@ -141,7 +141,9 @@ class Connection:
             credential = AzureNamedKeyCredential(EMULATOR_ACCOUNT, EMULATOR_KEY)
         elif credential is None:
             raise SettingsError("GOLDROLL_RECORD: a simulated Azure has no credential for a table service in Azure")
-        given: dict[str, Any] = {} if self._own_transport is None else {"transport": self._own_transport}
+        given: dict[str, Any] = (
+            {} if self._own_transport is None or is_plain_loopback(endpoint) else {"transport": self._own_transport}
+        )
         with self._lock:
             if ("record", endpoint) not in self._clients:
                 self._clients["record", endpoint] = TableClient(

@@ -80,11 +80,13 @@ class Run:
         pause: Pause | None = None,
         activity_faults: ActivityFaults | None = None,
         store: str | Path = ":memory:",
+        record: str = TABLE_SERVICE,
     ) -> None:
         """Set the stage. `pause` is awaited before virtual time moves from one moment to another.
 
         `activity_faults` and `store` are for tests: what goes wrong around activities, and the file that outlives a
-        host that is made to crash. A crashed host is started again at once.
+        host that is made to crash. A crashed host is started again at once. `record` is the table service that keeps
+        the record: the simulated one, or one that listens on this machine.
         """
         self.scenario = scenario
         self.seed = seed
@@ -104,6 +106,7 @@ class Run:
         self.story = Story(self.estate, pool_names, self._audience.hear)
         self._activity_faults = activity_faults
         self._store = store
+        self._record = record
         self._host: Host | None = None
         self._client: aiohttp.ClientSession | None = None
         self._announced: list[Announcement] = []
@@ -118,7 +121,7 @@ class Run:
         with _app_connected_to(self.arm, self.tables), _policy_file(self.scenario.policy) as policy_file:
             settings = {
                 "GOLDROLL_POLICY": str(policy_file),
-                "GOLDROLL_RECORD": TABLE_SERVICE,
+                "GOLDROLL_RECORD": self._record,
                 **SCHEDULES,
                 "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
                 "WEBSITE_AUTH_ENABLED": "True",
