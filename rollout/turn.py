@@ -52,10 +52,15 @@ BEFORE_A_PHASE = timedelta(minutes=15)
 
 _BUSY_PHASES = frozenset({"RampUp", "Peak"})
 
-TOGETHER = timedelta(minutes=4)
-"""What is due within this, divided by the hosts that are replaced at the moment, is looked at together."""
+TOGETHER_AT_MOST, TOGETHER_AT_LEAST = timedelta(minutes=1), timedelta(seconds=24)
+"""What is due so shortly after the first is looked at together with it. A look costs the same however many hosts it
+serves: the fewer there are, the longer it waits for more."""
 
-TOGETHER_AT_LEAST, TOGETHER_AT_MOST = timedelta(seconds=24), timedelta(minutes=1)
+FEW, MANY = 5, 10
+"""Hosts that are replaced at the moment: up to so few the longest time holds, from so many on the shortest."""
+
+SMALL, LARGE = 100, 1000
+"""Hosts of a pool. A look takes all of them in: in a large pool the longest time holds however many are replaced."""
 
 UNHURRIED = timedelta(minutes=5)
 """So much later new hosts and removals are looked at when they hold nothing up: every look is a handful of calls."""
@@ -125,6 +130,7 @@ class Turn:
         self.story: list[str] = []
         self._wakes: list[datetime] = []
         self._unhurried_wakes: list[datetime] = []
+        self.put_in_service = 0
         self._busy: set[str] = set()
         self._views: _Views | None = None
         self._drained: int | None = None
@@ -464,9 +470,11 @@ class Turn:
 
     @property
     def _together(self) -> timedelta:
-        """A look costs the same however many hosts it serves: the fewer there are, the longer it waits for more."""
+        """What is due so shortly after the first moment is looked at together with it."""
         replaced = len(self.in_stage([*NEW_HOST_STAGES, Stage.REMOVING]))
-        return min(max(TOGETHER / max(1, replaced), TOGETHER_AT_LEAST), TOGETHER_AT_MOST)
+        for_few = _between(MANY, replaced, FEW)
+        for_large = _between(SMALL, self.desired, LARGE)
+        return TOGETHER_AT_LEAST + max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)
 
     @property
     def is_hurried(self) -> bool:
@@ -477,8 +485,9 @@ class Turn:
         """
         if not self.canary_passed or self.phase is Phase.HALTED or self.before.ends_early or self.wants_room:
             return True
-        steered = self.steered
-        return not steered or any(not host.load or host.is_powered_off for host in steered)
+        draining = (self.hosts.get(name) for name in self.in_stage([Stage.DRAINING]))
+        to_empty = [*self.steered, *(host for host in draining if host is not None)]
+        return len(to_empty) <= self.at_a_time or any(not host.load or host.is_powered_off for host in to_empty)
 
     def _keep_needed_shapes(self) -> tuple[HostShape, ...]:
         """The shapes that a host in hand or owed still needs, renumbered; one at least, so that a host can be made.
@@ -491,3 +500,8 @@ class Turn:
         self.in_hand = {n: structs.replace(p, shape=place[p.shape]) for n, p in self.in_hand.items()}
         self.owed = [structs.replace(vacancy, shape=place[vacancy.shape]) for vacancy in self.owed]
         return tuple(self.shapes[shape] for shape in needed if shape < len(self.shapes))
+
+
+def _between(none: int, number: int, whole: int) -> float:
+    """How far a number is on the way from one to another: 0 at `none` or before it, 1 at `whole` or behind it."""
+    return min(max((number - none) / (whole - none), 0), 1)
