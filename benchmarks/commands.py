@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.scale:
         from benchmarks import scale  # noqa: PLC0415 - it brings the whole app with it
 
-        return scale.main([flag for flag in ("--quick", "--json") if getattr(options, flag.strip("-"))])
+        return scale.main([flag for flag in ("--quick", "--json", "--write") if getattr(options, flag.strip("-"))])
     console = Console(stderr=options.json)
     if not console.is_terminal:
         console = Console(stderr=options.json, width=_WIDTH)
@@ -86,7 +86,7 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="small pools and two seeds: a minute at most")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots, or docs/scale.md")
     return parser
 
 
