@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -132,6 +132,9 @@ class Turn:
         self._unhurried_wakes: list[datetime] = []
         self.put_in_service = 0
         self._busy: set[str] = set()
+        self._serving = self._in_the_pool(snapshot.hosts)
+        self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
+        self._slots: tuple[bool, Slots] | None = None
         self._views: _Views | None = None
         self._drained: int | None = None
         self._steered: _Steered | None = None
@@ -177,13 +180,11 @@ class Turn:
         """Every host looked at once for all views, and again only when a host has changed hands: pools are large."""
         if self._views is None:
             views = _Views([], [], [], [])
-            for host in self.hosts.values():
-                if not (host.vm_id and host.registration) or host.provisioning == "Deleting":
-                    continue
-                if host.name in self.in_hand or host.name in self.quarantined or QUARANTINE_TAG in host.tags:
+            for host, outdated in self._serving:
+                if host.name in self.in_hand or host.name in self.quarantined:
                     continue
                 views.settled.append(host)
-                if not is_outdated(host, self.target):
+                if not outdated:
                     views.current.append(host)
                 elif host.name in self.skipped:
                     views.left_alone.append(host)
@@ -192,10 +193,22 @@ class Turn:
             self._views = views
         return self._views
 
-    def in_stage(self, stages: Iterable[Stage]) -> dict[str, HostProgress]:
+    def _in_the_pool(self, hosts: Iterable[SessionHost]) -> list[tuple[SessionHost, bool]]:
+        """The hosts that have both halves and that nobody takes away, and whether each is outdated."""
+        return [
+            (host, is_outdated(host, self.target))
+            for host in hosts
+            if host.vm_id and host.registration and host.provisioning != "Deleting" and QUARANTINE_TAG not in host.tags
+        ]
+
+    def in_stage(self, stages: Iterable[Stage]) -> Mapping[str, HostProgress]:
         """The hosts in hand that are in one of these stages."""
         wanted = frozenset(stages)
-        return {name: progress for name, progress in self.in_hand.items() if progress.stage in wanted}
+        found = self._by_stage.get(wanted)
+        if found is None:
+            found = {name: progress for name, progress in self.in_hand.items() if progress.stage in wanted}
+            self._by_stage[wanted] = found
+        return found
 
     @property
     def unfit(self) -> list[str]:
@@ -276,6 +289,11 @@ class Turn:
 
     def slots(self) -> Slots:
         """The pool's session slots now. A host that is to be drained offers none, even before drain mode shows."""
+        if self._slots is None or self._slots[0] != self.canary_passed:
+            self._slots = self.canary_passed, self._count_slots()
+        return self._slots[1]
+
+    def _count_slots(self) -> Slots:
         in_hand = self.in_stage([*DRAINED_STAGES, Stage.GIVING_BACK])
         held = [self.hosts[name] for name, host in in_hand.items() if name in self.hosts and not host.stays_drained]
         forecast = self.sign_ins_per_hour * self.policy.expected_provisioning.total_seconds() / 3600
@@ -340,9 +358,12 @@ class Turn:
 
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
-        self._drained = None
-        if name not in self.in_hand and name in self.hosts:
+        before = self.in_hand.get(name)
+        if before is None and name in self.hosts:
             self._views = None
+        self._by_stage.clear()
+        if before is None or (before.stage, before.stays_drained) != (progress.stage, progress.stays_drained):
+            self._forget_counts()
         self.in_hand[name] = progress
 
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
@@ -355,7 +376,7 @@ class Turn:
 
     def drop(self, name: str) -> HostProgress:
         """The host is no longer in hand: it is in service, given back, or gone."""
-        self._drained = None
+        self._forget_counts()
         if name in self.hosts:
             self._views = None
         return self.in_hand.pop(name)
@@ -363,17 +384,25 @@ class Turn:
     def skip(self, name: str, code: str) -> None:
         """The rollout leaves this outdated host alone, for the reason of this code."""
         self._views = None
+        self._forget_counts()
         self.skipped[name] = code
 
     def take_up_again(self, name: str) -> None:
         """A host that was skipped is to be replaced after all."""
         self._views = None
+        self._forget_counts()
         del self.skipped[name]
 
     def quarantine(self, name: str, code: str) -> None:
         """A failed host is set aside for investigation, for the reason of this code."""
         self._views = None
+        self._forget_counts()
         self.quarantined[name] = code
+
+    def _forget_counts(self) -> None:
+        """What was counted of the hosts in each stage has changed."""
+        self._by_stage.clear()
+        self._drained = self._slots = None
 
     def is_due(self, progress: HostProgress) -> bool:
         """The next attempt at this host's step may be made now."""
