@@ -85,7 +85,8 @@ _INTRODUCTION = """# Scale
 
 What a rollout costs as pools grow. Written by `python3 dev.py bench --scale --write`; one seed, the default policy with
 5 % of the hosts made at a time. Calls, turns and sizes repeat exactly; CPU is that of the machine that measured it, so
-only its growth means anything.
+only its growth means anything, and on a machine that is busy with other things even that is rough. A size that is
+missing was not measured in that run.
 """
 
 _CORE = """Decisions in the simulated estate, without a wire. `pools` are rolled side by side, in one subscription.
