@@ -39,8 +39,9 @@ from rollout.policy import PoolPolicy, SessionHostTemplate
 FRESH = timedelta(minutes=3)
 """A heartbeat that is at most so old shows that the VM runs. Agents send one every 30 seconds or so."""
 
-REPORTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
-"""Statuses of a host that AVD hears from and sends people to."""
+REPORTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Unavailable", "Upgrading", "UpgradeFailed"})
+"""Statuses of a host whose agent may be heard from. One that has just registered is Unavailable for some minutes, and
+so is one whose VM is off: that one has no fresh heartbeat."""
 
 READ_KEPT = timedelta(minutes=15)
 """How long the properties of a host pool serve further turns: nobody changes them often."""
@@ -48,7 +49,7 @@ READ_KEPT = timedelta(minutes=15)
 IMAGE_KEPT = timedelta(hours=1)
 """How long a sound image version serves further turns. That somebody has deleted it shows when a VM is made from it."""
 
-SESSIONS_KEPT = timedelta(minutes=5)
+SESSIONS_KEPT = timedelta(minutes=10)
 """How long a list of sessions serves further turns that deal with no single session. How many there are on each host
 is read in every turn, with the hosts."""
 
@@ -76,10 +77,10 @@ def observe(
     """The pool as Azure shows it at `now`; without `fresh_sessions` the sessions as they were listed minutes ago.
 
     `in_hand` names the hosts that are being created: of those the instance view is read, for the code of a failed
-    creation and the state of their extensions, unless the list says that Azure is at work on them. The `untouched` ones
-    among them have been asked for and nothing more: once made, they have no extension of ours. A host that cannot be
-    read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot be read,
-    ResourceNotFound when the pool is gone.
+    creation and the state of their extensions, unless the list tells that, or that Azure is at work on them. The
+    `untouched` ones among them have been asked for and nothing more: once made, they have no extension of ours. A host
+    that cannot be read is shown with empty fields, which nobody takes for healthy. Raises StepFailed when a list cannot
+    be read, ResourceNotFound when the pool is gone.
     """
     pool = _pool(pool_id, now)
     registered = session_hosts.list_hosts(pool_id)
@@ -95,7 +96,9 @@ def observe(
             hosts.setdefault(host.name, host)
     new = {name for name in in_hand if name in hosts and hosts[name].vm_id and not hosts[name].registration}
     made = {name for name in untouched if name in new and hosts[name].provisioning == "Succeeded"}
-    hosts |= {name: _looked_into(hosts[name], now) for name in sorted(new - made)}
+    for name in sorted(new - made):
+        told = virtual_machines.extension_states(machines[hosts[name].vm_id.lower()])
+        hosts[name] = _looked_into(hosts[name], told, now)
     hosts |= _with_power(
         {name: host for name, host in hosts.items() if host.registration and not _is_put_by(host)}, pool_id, now
     )
@@ -264,12 +267,15 @@ def _registered_hosts(
     return hosts
 
 
-def _looked_into(host: SessionHost, now: datetime) -> SessionHost:
+def _looked_into(host: SessionHost, told: Mapping[str, str], now: datetime) -> SessionHost:
+    """The host with its extensions: those that the list has `told` of, or those of its instance view."""
     if isinstance(kept := _kept(host.vm_id, now), SessionHost):
         return kept
     if host.provisioning == "Updating":
         # Azure is at work on one of its extensions, and starts no other one meanwhile.
         return structs.replace(host, extensions=dict.fromkeys((JOIN_EXTENSION, AGENT_EXTENSION), "Updating"))
+    if host.provisioning == "Succeeded" and told and all(told.values()):
+        return structs.replace(host, extensions=dict(told))
     body = virtual_machines.read_with_instance_view(host.vm_id) if host.provisioning in _MADE else None
     if body is None:
         return host
@@ -303,7 +309,7 @@ def _with_power(hosts: dict[str, SessionHost], pool_id: str, now: datetime) -> d
 
 
 def _is_heard_of(host: SessionHost, now: datetime) -> bool:
-    """The agent on the VM has reported this very moment that people can sign in: so the VM runs."""
+    """The agent on the VM has been heard of this very moment: so the VM runs."""
     if not host.vm_id or host.status not in REPORTING_STATUSES or host.last_heartbeat is None:
         return False
     return abs(now - host.last_heartbeat) <= FRESH

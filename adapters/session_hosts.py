@@ -28,7 +28,7 @@ _NO_SUCH_API_VERSION = frozenset(
 TOKEN_LIFETIME = timedelta(hours=2)
 """Azure takes one hour to 30 days "from now": two hours leave room for differing clocks and slow installations."""
 
-TOKEN_REST = timedelta(hours=1)
+TOKEN_REST = timedelta(minutes=45)
 """A token that is valid at least this long is used again: a new one might end those that other hosts register with."""
 
 TOKEN_KEPT = timedelta(minutes=30)

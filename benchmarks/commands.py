@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.scale:
         from benchmarks import scale  # noqa: PLC0415 - it brings the whole app with it
 
-        return scale.main([flag for flag in ("--quick", "--json") if getattr(options, flag.strip("-"))])
+        return scale.main([flag for flag in ("--quick", "--json", "--write") if getattr(options, flag.strip("-"))])
     if options.forecast:
         from benchmarks import forecasts  # noqa: PLC0415 - a plan has its own part of the app
 
@@ -97,7 +97,9 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="small pools and two seeds: a minute at most")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plots, or docs/plan.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md and its plots, docs/scale.md, or docs/plan.md"
+    )
     return parser
 
 

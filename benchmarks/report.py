@@ -60,6 +60,7 @@ A forced sign-out is one of somebody at work; disconnected sessions are not coun
 *Refused* is beyond what is refused with no rollout at all. *Twice* is the median and the most in any seed.
 *Of the bound* is the time as a multiple of the tightest lower bound, with the name of the bound (see below).
 It is a simulation: people, durations and failures are drawn from distributions, not recorded.
+What a rollout costs the app as pools grow is measured on another page: [Scale](scale.md).
 """
 
 

@@ -1,6 +1,6 @@
 """What a rollout costs as pools grow: CPU, calls to Azure, history, state and memory, and what is left in the buckets.
 
-    python3 dev.py bench --scale [--quick] [--json]
+    python3 dev.py bench --scale [--quick] [--json] [--write]
 
 The core is measured alone, in the simulated estate without a wire; the whole app on the local host in virtual time,
 with the real Durable SDK and the real Azure clients, against a simulated Azure that throttles as the real one does.
@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from activities.decide_turn import decide_turn
 from adapters import connect
+from benchmarks.scale_page import write
 from demo.policies import REGION, host_prefix, policy_text
 from demo.run import APP, ROLL_OUT_IMAGE
 from demo.scenario import MORNING
@@ -52,6 +53,8 @@ from simulator.throttling import ARM_BUCKETS, COMPUTE_PER_SUBSCRIPTION, Bucket
 from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
 from simulator.wire import Answer, Request
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
 LOAD = 0.3
 """Share of the pool's session slots that people have: enough to keep notices and sign-outs busy."""
 
@@ -71,13 +74,17 @@ _MACHINES = "/providers/microsoft.compute/"
 
 
 class CoreCost(Struct, frozen=True, kw_only=True):
-    """Rolling `pools` pools of `hosts` hosts each with the core alone. `cpu_ms_per_host` is decide() and record()."""
+    """Rolling `pools` pools of `hosts` hosts each with the core alone.
+
+    `cpu_ms_per_host` is decide() and record(). `state_bytes` is the largest state that travels, as JSON.
+    """
 
     hosts: int
     pools: int
     turns: int
     steps: int
     most_steps_in_a_turn: int
+    state_bytes: int
     cpu_ms_per_host: float
     took_hours: float
     phases: dict[str, int]
@@ -87,9 +94,11 @@ class AppCost(Struct, frozen=True, kw_only=True):
     """Rolling one pool of `hosts` hosts with the whole app.
 
     `calls` counts requests by operation, `calls_per_turn` those of one observation, `calls_per_action` those of one run
-    of each activity. `state_bytes` is the largest state, `turn_bytes` the largest input of a turn (with the policy),
-    `decision_bytes` the largest answer of one, `status_bytes` the largest custom status; all as JSON.
-    `turn_memory_bytes` is the peak of one turn's memory, with the simulated Azure's answers in it.
+    of each activity. `calls_per_host` are those of the rollout; those of the sweep, which looks for new versions every
+    quarter of an hour whatever is rolled, are `calls_of_the_sweep`, for each host too. `state_bytes` is the largest
+    state, `turn_bytes` the largest input of a turn (with the policy), `decision_bytes` the largest answer of one,
+    `status_bytes` the largest custom status; all as JSON. `turn_memory_bytes` is the peak of one turn's memory, with
+    the simulated Azure's answers in it.
     """
 
     hosts: int
@@ -98,6 +107,7 @@ class AppCost(Struct, frozen=True, kw_only=True):
     took_hours: float
     turns: int
     calls_per_host: float
+    calls_of_the_sweep: float
     calls: dict[str, int]
     calls_per_turn: float
     calls_per_action: dict[str, float]
@@ -177,6 +187,7 @@ def core_cost(hosts: int, pools: int) -> CoreCost:
         turns=sum(rollout.turns for rollout in rollouts),
         steps=sum(rollout.steps for rollout in rollouts),
         most_steps_in_a_turn=max(rollout.most_steps for rollout in rollouts),
+        state_bytes=max(rollout.state_bytes for rollout in rollouts),
         cpu_ms_per_host=round(1000 * sum(rollout.cpu for rollout in rollouts) / (hosts * pools), 3),
         took_hours=_hours(clock() - MORNING),
         phases=dict(Counter(str(rollout.state.phase) for rollout in rollouts)),
@@ -193,7 +204,7 @@ class _CoreRollout:
         self._azure = DirectAzure(office.estate, office.pool_id, rollout_id, target, policy)
         self.state: RolloutState = core.start(rollout_id, office.pool_id, target, clock())
         self.due: datetime | None = clock()
-        self.turns = self.steps = self.most_steps = 0
+        self.turns = self.steps = self.most_steps = self.state_bytes = 0
         self.cpu = 0.0
 
     def turn(self) -> None:
@@ -211,6 +222,7 @@ class _CoreRollout:
         self.turns += 1
         self.steps += len(decision.steps)
         self.most_steps = max(self.most_steps, len(decision.steps))
+        self.state_bytes = max(self.state_bytes, len(pack(self.state)))
         self.due = None if decision.done else decision.wake_at
 
 
@@ -286,7 +298,8 @@ class AppRun:
             phase=self._phase,
             took_hours=_hours(self._clock.now() - MORNING),
             turns=turns,
-            calls_per_host=round(calls.total() / self._hosts, 2),
+            calls_per_host=round((calls.total() - self._calls_in[""]) / self._hosts, 2),
+            calls_of_the_sweep=round(self._calls_in[""] / self._hosts, 2),
             calls=dict(calls.most_common()),
             calls_per_turn=round(self._calls_in["decide_turn"] / turns, 2),
             calls_per_action={
@@ -460,6 +473,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small pools, in less than a minute")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--write", action="store_true", help="write docs/scale.md")
     parser.add_argument("--hosts", type=int, nargs="+", help="sizes of pools")
     parser.add_argument("--pools", type=int, nargs="+", help="numbers of pools for the core")
     given = parser.parse_args(arguments)
@@ -469,6 +483,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(msgspec.json.format(msgspec.json.encode(report)).decode())
     else:
         print(in_words(report))
+    if given.write:
+        write(DOCS, report)
     return 0
 
 

@@ -181,7 +181,8 @@ SICK_LATER = Scenario(
         "version stop accepting connections, one after the other. One sick host is within the budget; when more than "
         "a fifth of the updated hosts are sick the rollout halts and gives the draining hosts back to their people."
     ),
-    policy=policy_text("office"),
+    # Time enough to recover that the second host falls sick before the first one is taken aside.
+    policy=policy_text("office", health={"ready_within": "PT90M"}),
     set_the_stage=_set_sick_later,
     outcome=Outcome(
         "Halted",

@@ -119,7 +119,7 @@ def count_slots(
     total = (len(accepting) + sum(would_accept_sign_ins(host) for host in held)) * pool.max_session_limit
     wanted = max(math.ceil(total * reserve_percent / 100), math.ceil(forecast * FORECAST_SAFETY))
     return Slots(
-        free=sum(free_slots_of(host, pool) for host in accepting),
+        free=sum(max(0, pool.max_session_limit - host.load) for host in accepting),
         reserve=max(0, min(wanted, total - pool.max_session_limit)),
         accepting=len(accepting),
         at_work=sum(host.at_work for host in held),
@@ -136,7 +136,9 @@ def sign_in_rate(hosts: Iterable[SessionHost], now: datetime) -> float:
     hosts = list(hosts)
     began = [session.began for host in hosts for session in host.sessions if session.began is not None]
     unlisted = sum(host.load - len(host.sessions) for host in hosts)
-    short, long = (unlisted + sum(now - moment <= span for moment in began) for span in _RATE_WINDOWS)
+    short_from, long_from = (now - span for span in _RATE_WINDOWS)
+    of_late = [moment for moment in began if moment >= long_from]
+    short, long = unlisted + sum(moment >= short_from for moment in of_late), unlisted + len(of_late)
     return max(float(long), 6.0 * short if short >= _ENOUGH_TO_COUNT else 0.0)
 
 

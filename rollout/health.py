@@ -38,14 +38,18 @@ def judge_host(host: SessionHost, policy: HealthPolicy, now: datetime, *, in_ser
         return HostHealth(False, "NotRegistered", "it has not registered with the host pool")
     if host.failed_checks:
         return HostHealth(False, "HealthCheckFailed", f"{', '.join(host.failed_checks)} failed")
-    accepted = {"Available"} | ({"NeedsAssistance"} if policy.allow_needs_assistance else set())
-    if in_service:
-        accepted |= {"Upgrading", "NeedsAssistance"}
-    if host.status not in accepted:
+    if host.status != "Available" and host.status not in _accepted(policy, in_service=in_service):
         return HostHealth(False, "NotAvailable", f"its status is {host.status or 'unknown'}")
     if host.last_heartbeat is None or now - host.last_heartbeat > policy.heartbeat_within:
         return HostHealth(False, "NoHeartbeat", "its agent sends no heartbeat")
     return GOOD
+
+
+def _accepted(policy: HealthPolicy, *, in_service: bool) -> tuple[str, ...]:
+    """The statuses besides Available with which a host may serve people."""
+    if in_service:
+        return ("Upgrading", "NeedsAssistance")
+    return ("NeedsAssistance",) if policy.allow_needs_assistance else ()
 
 
 def sick_since(

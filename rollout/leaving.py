@@ -73,7 +73,8 @@ def replace_empty_hosts(turn: Turn) -> None:
 
     As many as the pool can spare. Of the zones, the one that has most hosts beyond its share gives first.
     """
-    limit = min(turn.removable, _hands_free(turn), STARTS_PER_TURN)
+    # A host that is put into service by this very turn is there when these are removed, in the next one, or they wait.
+    limit = min(turn.removable + turn.put_in_service, _hands_free(turn), STARTS_PER_TURN)
     if limit <= 0:
         return
     empty = [host for host in _drained(turn) if host.load == 0 or host.is_powered_off]
@@ -114,8 +115,9 @@ def ask_people_to_leave(turn: Turn) -> None:
     waiting = [h for h in _drained(turn) if h.at_work and not h.is_powered_off]
     waiting += [turn.hosts[n] for n, p in turn.in_stage([Stage.DRAINING]).items() if not p.asked and n in turn.hosts]
     candidates = [host for host in drain_order(waiting) if host.at_work and fits_the_window(turn, host)]
-    asked = _choose_to_ask(turn, candidates)
-    turn.wants_room = len(asked) < len(candidates)
+    limit = _worth_asking(turn)
+    asked = _choose_to_ask(turn, candidates, limit)
+    turn.wants_room = len(asked) < min(len(candidates), limit)
     if asked:
         turn.wave += 1
         people = sum(host.at_work for host in asked)
@@ -166,11 +168,15 @@ def _hands_free(turn: Turn) -> int:
     return turn.most_in_a_wave - len(turn.in_stage(LEAVING_STAGES))
 
 
-def _choose_to_ask(turn: Turn, candidates: list[SessionHost]) -> list[SessionHost]:
-    """The candidates whose people have somewhere to go, as many as it is worth to ask now."""
-    asked = {name for name, progress in turn.in_stage([Stage.DRAINING]).items() if progress.asked}
+def _worth_asking(turn: Turn) -> int:
+    """Hosts whose people may be asked to leave besides those that are, were there room for all of them."""
+    asked = sum(progress.asked for progress in turn.in_stage([Stage.DRAINING]).values())
     empty = sum(not host.load for host in turn.steered)
-    limit = min(_hands_free(turn), worth_asking_ahead(turn) - len(asked) - empty, STARTS_PER_TURN)
+    return max(0, min(_hands_free(turn), worth_asking_ahead(turn) - asked - empty, STARTS_PER_TURN))
+
+
+def _choose_to_ask(turn: Turn, candidates: list[SessionHost], limit: int) -> list[SessionHost]:
+    """The first of the candidates whose people have somewhere to go, at most so many."""
     moving, slots = turn.asked_to_leave(), turn.slots()
     on_their_way = _slots_on_their_way(turn)
     slots = structs.replace(slots, free=slots.free + on_their_way)

@@ -24,6 +24,7 @@ from rollout.leaving import (
     those_that_may_go,
 )
 from rollout.model import (
+    ROLLOUT_TAG,
     HostProgress,
     Phase,
     PoolSnapshot,
@@ -280,12 +281,13 @@ def _watch_health(turn: Turn) -> None:
     turn.sick = sick_since([*turn.settled, *in_hand], turn.sick, turn.policy.health, turn.now)
     if turn.sick:
         turn.wake(turn.now + LATER)
-    verdict = judge_pool(turn.current, turn.settled, turn.unfit, turn.policy.health)
+    unfit = frozenset(turn.unfit)
+    verdict = judge_pool(turn.current, turn.settled, unfit, turn.policy.health)
     if not verdict.good:
         turn.halt(verdict.code, verdict.why)
     if turn.phase is Phase.HALTED:
         return
-    for host in [host for host in turn.current if host.name in turn.unfit]:
+    for host in [host for host in turn.current if host.name in unfit] if unfit else ():
         if turn.now - turn.sick[host.name] > turn.policy.health.ready_within:
             fail_in_service(turn, host)
 
@@ -313,7 +315,7 @@ def _take_strays_in_hand(turn: Turn) -> None:
     pool's rollouts only, so such a host belongs to nobody, whichever rollout its tag names.
     """
     for host in turn.hosts.values():
-        if not host.is_tagged or not host.vm_id or is_set_aside(host):
+        if ROLLOUT_TAG not in host.tags or not host.vm_id or is_set_aside(host):
             continue
         if host.name in turn.in_hand or host.name in turn.quarantined:
             continue

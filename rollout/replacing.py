@@ -320,7 +320,7 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
         _switch_off(turn, name, progress, host)
         return
     if not judge_host(host, turn.policy.health, turn.now, in_service=False).good:
-        turn.wake_unhurried(turn.now + SOON)
+        turn.wake_unhurried(turn.now + UNDER_WAY)
         turn.put(name, structs.replace(progress, good_since=None))
         _keep_people_off(turn, name, progress, host)
         return
@@ -396,9 +396,14 @@ def _put_in_service(turn: Turn, name: str, progress: HostProgress, host: Session
             )
         )
     else:
+        turn.put_in_service += 1
         turn.do(
             StopDraining(
-                host=name, vm_id=host.vm_id, registration=host.registration, reason=f"{name} is good and in service"
+                host=name,
+                vm_id=host.vm_id,
+                registration=host.registration,
+                reason=f"{name} is good and in service",
+                is_new=progress.attempts == 0,  # after a lost answer it may be in service, and drained by somebody
             )
         )
 

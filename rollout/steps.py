@@ -54,16 +54,18 @@ class StartDraining(Struct, frozen=True, tag=True, omit_defaults=True):
     excluded: bool = False
 
 
-class StopDraining(Struct, frozen=True, tag=True):
+class StopDraining(Struct, frozen=True, tag=True, omit_defaults=True):
     """Turn drain mode off, then remove the rollout's tags: the host is in service.
 
     The tags are read first: a host that carries none is left as it is, as somebody else may have drained it since.
+    Not so for one that `is_new`: it was seen with its tags just now and has never been in service.
     """
 
     host: str
     vm_id: str
     registration: str
     reason: str
+    is_new: bool = False
 
 
 class ReleaseHost(Struct, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -53,10 +53,15 @@ BEFORE_A_PHASE = timedelta(minutes=15)
 
 _BUSY_PHASES = frozenset({"RampUp", "Peak"})
 
-TOGETHER = timedelta(minutes=4)
-"""What is due within this, divided by the hosts that are replaced at the moment, is looked at together."""
+TOGETHER_AT_MOST, TOGETHER_AT_LEAST = timedelta(minutes=1), timedelta(seconds=24)
+"""What is due so shortly after the first is looked at together with it. A look costs the same however many hosts it
+serves: the fewer there are, the longer it waits for more."""
 
-TOGETHER_AT_LEAST, TOGETHER_AT_MOST = timedelta(seconds=24), timedelta(minutes=1)
+FEW, MANY = 5, 10
+"""Hosts that are replaced at the moment: up to so few the longest time holds, from so many on the shortest."""
+
+SMALL, LARGE = 100, 1000
+"""Hosts of a pool. A look takes all of them in: in a large pool the longest time holds however many are replaced."""
 
 UNHURRIED = timedelta(minutes=5)
 """So much later new hosts and removals are looked at when they hold nothing up: every look is a handful of calls."""
@@ -133,7 +138,11 @@ class Turn:
         self.story: list[str] = []
         self._wakes: list[datetime] = []
         self._unhurried_wakes: list[datetime] = []
+        self.put_in_service = 0
         self._busy: set[str] = set()
+        self._serving = self._in_the_pool(snapshot.hosts)
+        self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
+        self._slots: tuple[bool, Slots] | None = None
         self._views: _Views | None = None
         self._drained: int | None = None
         self._steered: _Steered | None = None
@@ -183,13 +192,11 @@ class Turn:
         """Every host looked at once for all views, and again only when a host has changed hands: pools are large."""
         if self._views is None:
             views = _Views([], [], [], [])
-            for host in self.hosts.values():
-                if not (host.vm_id and host.registration) or host.provisioning == "Deleting":
-                    continue
-                if host.name in self.in_hand or host.name in self.quarantined or is_set_aside(host):
+            for host, outdated in self._serving:
+                if host.name in self.in_hand or host.name in self.quarantined:
                     continue
                 views.settled.append(host)
-                if not self.is_outdated(host):
+                if not outdated:
                     views.current.append(host)
                 elif host.name in self.skipped:
                     views.left_alone.append(host)
@@ -198,10 +205,22 @@ class Turn:
             self._views = views
         return self._views
 
-    def in_stage(self, stages: Iterable[Stage]) -> dict[str, HostProgress]:
+    def _in_the_pool(self, hosts: Iterable[SessionHost]) -> list[tuple[SessionHost, bool]]:
+        """The hosts that have both halves and that nobody takes away, and whether each is outdated."""
+        return [
+            (host, self.is_outdated(host))
+            for host in hosts
+            if host.vm_id and host.registration and host.provisioning != "Deleting" and not is_set_aside(host)
+        ]
+
+    def in_stage(self, stages: Iterable[Stage]) -> Mapping[str, HostProgress]:
         """The hosts in hand that are in one of these stages."""
         wanted = frozenset(stages)
-        return {name: progress for name, progress in self.in_hand.items() if progress.stage in wanted}
+        found = self._by_stage.get(wanted)
+        if found is None:
+            found = {name: progress for name, progress in self.in_hand.items() if progress.stage in wanted}
+            self._by_stage[wanted] = found
+        return found
 
     @property
     def unfit(self) -> list[str]:
@@ -287,6 +306,11 @@ class Turn:
 
     def slots(self) -> Slots:
         """The pool's session slots now. A host that is to be drained offers none, even before drain mode shows."""
+        if self._slots is None or self._slots[0] != self.canary_passed:
+            self._slots = self.canary_passed, self._count_slots()
+        return self._slots[1]
+
+    def _count_slots(self) -> Slots:
         in_hand = self.in_stage([*DRAINED_STAGES, Stage.GIVING_BACK])
         held = [self.hosts[name] for name, host in in_hand.items() if name in self.hosts and not host.stays_drained]
         forecast = self.sign_ins_per_hour * self.policy.expected_provisioning.total_seconds() / 3600
@@ -351,9 +375,12 @@ class Turn:
 
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
-        self._drained = None
-        if name not in self.in_hand and name in self.hosts:
+        before = self.in_hand.get(name)
+        if before is None and name in self.hosts:
             self._views = None
+        self._by_stage.clear()
+        if before is None or (before.stage, before.stays_drained) != (progress.stage, progress.stays_drained):
+            self._forget_counts()
         self.in_hand[name] = progress
 
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
@@ -366,7 +393,7 @@ class Turn:
 
     def drop(self, name: str) -> HostProgress:
         """The host is no longer in hand: it is in service, given back, or gone."""
-        self._drained = None
+        self._forget_counts()
         if name in self.hosts:
             self._views = None
         return self.in_hand.pop(name)
@@ -374,17 +401,25 @@ class Turn:
     def skip(self, name: str, code: str) -> None:
         """The rollout leaves this outdated host alone, for the reason of this code."""
         self._views = None
+        self._forget_counts()
         self.skipped[name] = code
 
     def take_up_again(self, name: str) -> None:
         """A host that was skipped is to be replaced after all."""
         self._views = None
+        self._forget_counts()
         del self.skipped[name]
 
     def quarantine(self, name: str, code: str) -> None:
         """A failed host is set aside for investigation, for the reason of this code."""
         self._views = None
+        self._forget_counts()
         self.quarantined[name] = code
+
+    def _forget_counts(self) -> None:
+        """What was counted of the hosts in each stage has changed."""
+        self._by_stage.clear()
+        self._drained = self._slots = None
 
     def is_due(self, progress: HostProgress) -> bool:
         """The next attempt at this host's step may be made now."""
@@ -483,9 +518,11 @@ class Turn:
 
     @property
     def _together(self) -> timedelta:
-        """A look costs the same however many hosts it serves: the fewer there are, the longer it waits for more."""
+        """What is due so shortly after the first moment is looked at together with it."""
         replaced = len(self.in_stage([*NEW_HOST_STAGES, Stage.REMOVING]))
-        return min(max(TOGETHER / max(1, replaced), TOGETHER_AT_LEAST), TOGETHER_AT_MOST)
+        for_few = _between(MANY, replaced, FEW)
+        for_large = _between(SMALL, self.desired, LARGE)
+        return TOGETHER_AT_LEAST + max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)
 
     @property
     def is_hurried(self) -> bool:
@@ -496,8 +533,9 @@ class Turn:
         """
         if not self.canary_passed or self.phase is Phase.HALTED or self.before.ends_early or self.wants_room:
             return True
-        steered = self.steered
-        return not steered or any(not host.load or host.is_powered_off for host in steered)
+        draining = (self.hosts.get(name) for name in self.in_stage([Stage.DRAINING]))
+        to_empty = [*self.steered, *(host for host in draining if host is not None)]
+        return len(to_empty) <= self.at_a_time or any(not host.load or host.is_powered_off for host in to_empty)
 
     def _keep_needed_shapes(self) -> tuple[HostShape, ...]:
         """The shapes that a host in hand or owed still needs, renumbered; one at least, so that a host can be made.
@@ -510,3 +548,8 @@ class Turn:
         self.in_hand = {n: structs.replace(p, shape=place[p.shape]) for n, p in self.in_hand.items()}
         self.owed = [structs.replace(vacancy, shape=place[vacancy.shape]) for vacancy in self.owed]
         return tuple(self.shapes[shape] for shape in needed if shape < len(self.shapes))
+
+
+def _between(none: int, number: int, whole: int) -> float:
+    """How far a number is on the way from one to another: 0 at `none` or before it, 1 at `whole` or behind it."""
+    return min(max((number - none) / (whole - none), 0), 1)

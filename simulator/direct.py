@@ -146,9 +146,10 @@ class DirectAzure:
         self._set_drain_mode(step.registration, on=True)
 
     def _stop_draining(self, step: StopDraining) -> None:
-        machine = self._call("GET", step.vm_id, lambda: self.estate.machines.find(step.vm_id))
-        if machine is None or ROLLOUT_TAG not in machine.tags:
-            return
+        if not step.is_new:
+            machine = self._call("GET", step.vm_id, lambda: self.estate.machines.find(step.vm_id))
+            if machine is None or ROLLOUT_TAG not in machine.tags:
+                return
         self._set_drain_mode(step.registration, on=False)
         self._edit_tags(step.vm_id, self._given_back)
 

@@ -36,7 +36,7 @@ from simulator.session_hosts import FATAL_CHECKS
 OWN_TAG_VALUE = "goldroll"
 """Value of the exclusion tag where a rollout has set it; with another value it is somebody else's."""
 
-READ_KEPT, SESSIONS_KEPT, HEARD_OF = timedelta(minutes=15), timedelta(minutes=5), timedelta(minutes=3)
+READ_KEPT, SESSIONS_KEPT, HEARD_OF = timedelta(minutes=15), timedelta(minutes=10), timedelta(minutes=3)
 """How long the app takes a pool, an image and sessions from memory, and a heartbeat for a sign that the VM runs."""
 
 R = TypeVar("R")
@@ -183,7 +183,7 @@ class PoolReader:
         heard_of = {
             one.machine_id.lower(): "running"
             for one in registrations
-            if one.status in ("Available", "NeedsAssistance") and now - one.last_heartbeat <= HEARD_OF
+            if one.status in ("Available", "NeedsAssistance", "Unavailable") and now - one.last_heartbeat <= HEARD_OF
         }
         if len(heard_of) == len(registrations):
             return heard_of

@@ -67,6 +67,19 @@ def test_a_host_that_no_rollout_holds_any_more_stays_as_somebody_has_it(office: 
     assert not office.host("avd-000").allows_new_sessions
 
 
+def test_a_new_host_is_put_into_service_without_another_look(office: SimulatedOffice) -> None:
+    carry_out(office, start_draining(office.host("avd-000")))
+    host = office.host("avd-000")
+    before = office.arm.calls["virtualMachines.get"]
+
+    assert carry_out(office, StopDraining(host.name, host.vm_id, host.registration, WHY, is_new=True)) == OK
+
+    assert office.arm.calls["virtualMachines.get"] == before
+    host = office.host("avd-000")
+    assert host.allows_new_sessions
+    assert not {ROLLOUT_TAG, EXCLUSION_TAG} & host.tags.keys()
+
+
 def test_drain_mode_is_lifted_before_the_tag_goes(office: SimulatedOffice) -> None:
     carry_out(office, start_draining(office.host("avd-000")))
     office.faults.fail_next("PATCH", "sessionHosts", Site.LOST_REQUEST)

@@ -10,6 +10,7 @@ import pytest
 from adapters import pool_reader, session_hosts, virtual_machines
 from adapters.errors import StepFailed
 from adapters.pool_reader import count_by_region, host_shape, is_unregistered_host, registered_host, vm_half
+from adapters.wire import Json
 from rollout.model import AGENT_EXTENSION, JOIN_EXTENSION, HostShape, SessionHost
 from simulator.errors import AzureError
 from simulator.faults import Site
@@ -74,7 +75,10 @@ def test_an_image_that_is_in_trouble_or_gone_is_read_each_time(office: Simulated
     assert office.arm.calls["galleryImageVersions.get"] == 2
 
 
-def test_a_new_vm_on_which_everything_is_installed_is_not_looked_into_again(office: SimulatedOffice) -> None:
+def test_a_new_vm_on_which_everything_is_installed_is_not_looked_into_again(
+    office: SimulatedOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _let_lists_show_ids_only(monkeypatch)
     provisioning(office, "avd-004")
     office.wait(minutes=10)
     joining(office, office.host("avd-004"))
@@ -101,7 +105,7 @@ def test_sessions_are_listed_once_some_host_counts_one() -> None:
         assert office.arm.calls["userSessions.listByHostPool"] == before + 1
 
 
-def test_sessions_that_nothing_is_done_with_are_listed_every_five_minutes_and_counted_each_time() -> None:
+def test_sessions_that_nothing_is_done_with_are_listed_every_ten_minutes_and_counted_each_time() -> None:
     with simulated_office(people=20) as office:
         office.wait(hours=4)
         listed = office.look()
@@ -114,7 +118,7 @@ def test_sessions_that_nothing_is_done_with_are_listed_every_five_minutes_and_co
         kept = {host.name: host for host in office.look(fresh_sessions=False).hosts}[gone.name]
         assert (kept.session_count, kept.sessions) == (0, gone.sessions)
         assert office.arm.calls["userSessions.listByHostPool"] == before
-        office.wait(minutes=4)
+        office.wait(minutes=9)
         listed_anew = {host.name: host for host in office.look(fresh_sessions=False).hosts}[gone.name].sessions
         assert not set(listed_anew) & set(gone.sessions)
         assert office.arm.calls["userSessions.listByHostPool"] == before + 1
@@ -222,8 +226,33 @@ def test_a_new_vm_that_azure_is_at_work_on_is_not_looked_into(office: SimulatedO
 
     assert (host.provisioning, host.extensions[JOIN_EXTENSION]) == ("Updating", "Updating")
     assert office.arm.calls["virtualMachines.get"] == before
+
+
+@pytest.mark.parametrize(("says", "looks"), [(True, 0), (False, 1)])
+def test_a_new_vm_is_looked_into_for_its_extensions_where_the_list_does_not_tell_their_state(
+    office: SimulatedOffice, monkeypatch: pytest.MonkeyPatch, says: bool, looks: int
+) -> None:
+    provisioning(office, "avd-004")
     office.wait(minutes=10)
+    joining(office, office.host("avd-004", "avd-004"))
+    office.wait(minutes=10)
+    before = office.arm.calls["virtualMachines.get"]
+    if not says:
+        _let_lists_show_ids_only(monkeypatch)
+
     assert office.host("avd-004", "avd-004").extensions == {JOIN_EXTENSION: "Succeeded"}
+    assert office.arm.calls["virtualMachines.get"] - before == looks
+
+
+def _let_lists_show_ids_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists of VMs name the extensions and tell nothing more of them."""
+    listed = virtual_machines.list_in_group
+
+    def shown(vm: Json) -> Json:
+        named = [{"id": extension["id"], "name": extension["name"]} for extension in vm.get("resources", ())]
+        return {**vm, "resources": named}
+
+    monkeypatch.setattr(virtual_machines, "list_in_group", lambda group: [shown(vm) for vm in listed(group)])
 
 
 @pytest.mark.parametrize(("goes_well", "looks"), [(True, 0), (False, 1)])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from benchmarks import scale
-from benchmarks.scale import ScaleReport
+from benchmarks.scale import CoreCost, ScaleReport
+from benchmarks.scale_page import page, write
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,9 @@ def test_what_each_action_costs_is_told(report: ScaleReport) -> None:
     for cost in report.app:
         assert cost.calls_per_action["provision_host"] == 1
         assert cost.calls_per_action["remove_host"] <= 4
-        assert sum(cost.calls.values()) == round(cost.calls_per_host * cost.hosts)
+        of_the_rollout_and_the_sweep = (cost.calls_per_host + cost.calls_of_the_sweep) * cost.hosts
+        assert sum(cost.calls.values()) == round(of_the_rollout_and_the_sweep)
+        assert cost.calls_of_the_sweep > 0
 
 
 def test_no_history_passes_500_events_and_no_state_32_kilobytes(report: ScaleReport) -> None:
@@ -59,3 +63,33 @@ def test_the_report_is_printed_as_tables_and_as_json(
     assert "HighCostGet" in capsys.readouterr().out
     assert scale.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out)["app"][0]["hosts"] == 4
+
+
+def a_core_cost(hosts: int, cpu: float) -> CoreCost:
+    return CoreCost(
+        hosts=hosts,
+        pools=1,
+        turns=1,
+        steps=1,
+        most_steps_in_a_turn=1,
+        state_bytes=1,
+        cpu_ms_per_host=cpu,
+        took_hours=1,
+        phases={},
+    )
+
+
+@pytest.mark.parametrize(("cpu", "verdict"), [(3.0, "held"), (3.1, "**missed**")])
+def test_the_page_says_whether_the_cpu_for_each_host_grows(cpu: float, verdict: str) -> None:
+    text = page(ScaleReport((a_core_cost(10, 2.0), a_core_cost(10_000, cpu)), (), (), ""))
+
+    assert f"| {verdict} | CPU of the core" in text
+    assert "1 x 10,000 hosts" in text
+
+
+def test_the_page_is_written_beside_the_others(report: ScaleReport, tmp_path: Path) -> None:
+    write(tmp_path, report)
+
+    text = (tmp_path / "scale.md").read_text(encoding="utf-8")
+    assert "| held | no history of more than 500 events |" in text
+    assert "sessionHosts.list" in text

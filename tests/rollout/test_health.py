@@ -130,7 +130,7 @@ def test_a_pool_of_hosts_that_are_all_switched_off_is_judged_good() -> None:
 def rolling(hosts: int = 12, **policy: Any) -> World:
     """A rollout with seven hosts on the new version, and no people who would hold it up."""
     world = World(a_pool(hosts_named(hosts)), a_policy(**policy))
-    return world.run(lambda world: world.versions()[NEXT] >= 7 and not world.state.in_hand)
+    return world.run(lambda world: world.versions()[NEXT] >= 7 and not world.on_their_way())
 
 
 def newest_in_service(world: World, count: int) -> list[str]:
@@ -220,7 +220,7 @@ def test_current_hosts_that_were_unhealthy_before_neither_halt_nor_stop_the_roll
 
 def test_what_was_unhealthy_before_and_has_been_replaced_excuses_nothing_later() -> None:
     world = World(a_pool(hosts_named(12, status="Unavailable")))
-    world.run(lambda world: world.versions()[NEXT] >= 5 and not world.state.in_hand)
+    world.run(lambda world: world.versions()[NEXT] >= 5 and not world.on_their_way())
     for name in newest_in_service(world, 3):
         world.change(name, status="Unavailable")
 

@@ -11,6 +11,7 @@ from rollout.model import HostProgress, SessionHost, SessionProgress, Stage
 from rollout.policy import hours, minutes
 from rollout.pool import deals_with_sessions, decide, look_again_at, record
 from rollout.steps import DEFERRED, RemoveHost, StartDraining, StepError, StepOutcome
+from rollout.turn import Turn
 from tests.rollout.builders import (
     MORNING,
     NEXT,
@@ -47,6 +48,8 @@ def told(**fields: Any) -> HostProgress:
     return a_drain(asked=True, sessions={"7": person}, **fields)
 
 
+MANY_NEW = {f"avd-9{n:02}": HostProgress(stage=Stage.PROVISIONING, since=MORNING) for n in range(20)}
+
 # ------------------------------------------------------------------------------------------------------- how soon
 
 
@@ -81,7 +84,7 @@ def test_a_host_that_may_register_any_moment_is_looked_at_every_minute_whoever_e
     assert next_look(hosts, {"avd-009": agent}, desired=6) == minutes(1)
 
 
-@pytest.mark.parametrize(("number", "apart"), [(1, 60), (5, 48), (8, 30), (10, 24), (50, 24)])
+@pytest.mark.parametrize(("number", "apart"), [(1, 60), (5, 60), (10, 24), (50, 24)])
 def test_the_more_hosts_are_replaced_at_a_time_the_less_one_of_them_waits_for_another(number: int, apart: int) -> None:
     """What is due within the pause after the first is looked at together with it, what is due a second later is not."""
 
@@ -99,6 +102,33 @@ def test_the_more_hosts_are_replaced_at_a_time_the_less_one_of_them_waits_for_an
 
     assert look(apart) == timedelta(seconds=90 + apart)
     assert look(apart + 1) == timedelta(seconds=90)
+
+
+@pytest.mark.parametrize(("desired", "apart"), [(100, 24), (550, 42), (1000, 60), (9000, 60)])
+def test_the_larger_the_pool_the_more_is_looked_at_together(desired: int, apart: int) -> None:
+    """A look takes in every host of the pool, so that in a large one it costs more."""
+    turn = Turn(a_rolling_state(a_pool(), MANY_NEW, desired=desired), a_pool(), a_policy(), MORNING)
+    for seconds in (90, 90 + apart, 91 + apart):
+        turn.wake(MORNING + timedelta(seconds=seconds))
+
+    assert turn.decision().wake_at == MORNING + timedelta(seconds=90 + apart)
+
+
+def test_while_more_people_are_asked_to_leave_than_hosts_are_replaced_a_removal_has_time() -> None:
+    """The last hosts are emptied: what is removed now is not what the rollout waits for."""
+    people = {f"avd-{n:03}": told() for n in range(2, 5)}
+    hosts = [*(a_draining_host(name, sessions=1) for name in people), *hosts_named(3, first=5, version=NEXT)]
+
+    assert next_look([a_draining_host("avd-001"), *hosts], a_removal() | people, desired=6) == minutes(5)
+
+
+def test_a_host_that_is_empty_and_waits_for_a_new_one_makes_the_rollout_hurry() -> None:
+    people = {f"avd-{n:03}": told() for n in range(2, 5)}
+    hosts = [*(a_draining_host(name, sessions=1) for name in people), *hosts_named(3, first=6, version=NEXT)]
+    new = {"avd-009": HostProgress(stage=Stage.PROVISIONING, since=MORNING, retry_at=MORNING + minutes(2))}
+    empty = {"avd-001": told()}
+
+    assert next_look([a_draining_host("avd-001"), *hosts], new | people | empty, desired=8) < minutes(3)
 
 
 # ---------------------------------------------------------------------------------------- which sessions must be fresh

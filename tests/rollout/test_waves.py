@@ -206,7 +206,7 @@ def test_a_new_host_that_somebody_removes_before_it_is_in_service_is_made_again(
 
 
 def test_a_current_host_that_somebody_removes_makes_the_pool_smaller() -> None:
-    world = World(a_pool(hosts_named(6))).run(lambda world: world.versions()[NEXT] == 4 and not world.state.in_hand)
+    world = World(a_pool(hosts_named(6))).run(lambda world: world.versions()[NEXT] == 4 and not world.on_their_way())
     world.remove("avd-007")
     world.run()
 

@@ -49,6 +49,7 @@ from rollout.steps import (
     StepOutcome,
     StopDraining,
 )
+from rollout.turn import NEW_HOST_STAGES
 from tests.rollout.builders import MORNING, a_policy, a_pool, a_state, registration_of, vm_id
 
 GOOD = "good"
@@ -204,6 +205,10 @@ class World:
     def versions(self) -> Counter[str]:
         """How many hosts run each version, those kept for investigation not counted."""
         return Counter(h.image_version_id.rpartition("/")[2] for h in self.hosts.values() if _counts(h))
+
+    def on_their_way(self) -> list[str]:
+        """New hosts that are not in service yet."""
+        return [name for name, progress in self.state.in_hand.items() if progress.stage in NEW_HOST_STAGES]
 
     def zones(self) -> Counter[str]:
         """How many hosts each zone has, those kept for investigation not counted."""
