@@ -103,11 +103,11 @@ def test_a_host_that_never_registers_is_quarantined_with_the_reason_in_the_messa
 
 def test_a_canary_that_azure_refuses_for_good_halts_with_azures_own_words() -> None:
     world = World()
-    world.refuse(ProvisionHost, StepError("LinkedAuthorizationFailed", "no permission on the subnet", retriable=False))
+    world.refuse(ProvisionHost, StepError("InvalidParameter", "the size is not valid", retriable=False))
     world.run()
 
     assert world.state.phase is Phase.HALTED
-    assert "LinkedAuthorizationFailed: no permission on the subnet" in world.state.message
+    assert "InvalidParameter: the size is not valid" in world.state.message
     assert world.nothing_is_left_over()
 
 

@@ -57,7 +57,7 @@ def test_only_steps_that_make_a_host_carry_the_template() -> None:
 def test_activities_are_named_like_their_steps() -> None:
     assert activity_of(PROVISION) == "provision_host"
     assert activity_of(SIGN_OUT) == "sign_out_sessions"
-    assert len({kind.__name__ for kind in typing.get_args(Step)}) == 10
+    assert len({kind.__name__ for kind in typing.get_args(Step)}) == 12
 
 
 @pytest.mark.parametrize("answer", [{"ok": True}, {}])
