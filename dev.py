@@ -51,6 +51,7 @@ VERBS = {
     "demo": Verb("watch a published image version roll over a simulated host pool", "demo"),
     "serve": Verb("run the Functions app on a local host, beside a simulated Azure", "demo.serve"),
     "goldroll": Verb("plan, start, watch and steer rollouts of an app that runs, over its HTTP API", "command_line"),
+    "doctor": Verb("check that a policy, the Azure it names and the app's roles fit together; only reads", "doctor"),
     "bench": Verb("measure ours against other ways to replace hosts, and against lower bounds", "benchmarks"),
     "simulate": Verb("run random rollouts and check every step against the invariants", "simulator.random_runs"),
     "test": Verb("run the tests; arguments go to pytest", None),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG
+from rollout.model import QUARANTINE_TAG, RETAINED_TAG, ROLLOUT_TAG
 from rollout.orders import Order
 
 OURS = "goldroll"
@@ -30,3 +31,8 @@ def held_by_any(tags: Mapping[str, str], order: Order) -> dict[str, str]:
 def quarantined(code: str) -> dict[str, str]:
     """The tag to set on a VM that is kept for investigation."""
     return {QUARANTINE_TAG: code[:256]}
+
+
+def retained_until(moment: datetime) -> dict[str, str]:
+    """The tag to set on a VM that is kept for a quick way back."""
+    return {RETAINED_TAG: moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}

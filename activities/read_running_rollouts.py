@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import azure.durable_functions as df
+import msgspec
 
 from activities.answers import Payload, answering, as_json
 from adapters.gallery import list_versions
+from rollout.assignments import ImageRollBack
 from rollout.instance_ids import image_instance, is_image_instance, version_rolled_out
-from rollout.model import short_version
+from rollout.model import definition_of, short_version
 from rollout.retirement import RunningRollouts
 
 bp = df.Blueprint()
 
-ORCHESTRATION = "roll_out_image"
+ORCHESTRATION, ROLL_BACK = "roll_out_image", "roll_back_image"
 FURTHER_ATTEMPTS = 2
 """So many missing attempts in a row end the search for one that runs: Durable may have forgotten an earlier one."""
 
@@ -54,6 +57,8 @@ async def running_rollouts(
     unreadable = []
     for status in await client.get_status_by(runtime_status=list(_UNDER_WAY)):
         id = status.instance_id or ""
+        if status.name == ROLL_BACK:
+            running |= await _gone_back_to(client, id, definition_id)
         if status.name != ORCHESTRATION:
             continue
         if number := version_rolled_out(id, definition_id):
@@ -64,6 +69,15 @@ async def running_rollouts(
         if id := await _attempt_under_way(client, version_id):
             running[short_version(version_id)] = id
     return RunningRollouts(running, tuple(unreadable))
+
+
+async def _gone_back_to(client: df.DurableOrchestrationClient, id: str, definition_id: str) -> dict[str, str]:
+    """The versions of the definition that a roll back makes hosts of, and the one that it takes back."""
+    status: Any = await client.get_status(id, show_input=True)
+    given = json.loads(status.input_) if isinstance(status.input_, str) else status.input_
+    back = msgspec.convert(given, ImageRollBack)
+    ids = [back.version_id, *(pool.version_id for pool in back.pools)]
+    return {short_version(one): id for one in ids if definition_of(one) == definition_of(definition_id)}
 
 
 async def _attempt_under_way(client: df.DurableOrchestrationClient, version_id: str) -> str:

@@ -15,11 +15,13 @@ from adapters.call_budget import CallBudget
 from adapters.settings import Cloud, is_plain_loopback, read_settings
 
 if TYPE_CHECKING:
+    from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
+    from azure.monitor.query import LogsQueryClient
 
     from rollout.model import PoolSnapshot
 
@@ -27,25 +29,37 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 """How long a call may take before it counts as lost. ARM answers within seconds; longer work is an operation."""
 
 
+STORAGE_SCOPE = "https://storage.azure.com/.default"
+"""The same in every cloud."""
+
+
 class CloudEndpoints(NamedTuple):
-    """Where a cloud's Resource Manager and its sign-in service are, and what a token is asked for."""
+    """Where a cloud's Resource Manager, sign-in service and Log Analytics are, and what a token is asked for."""
 
     manager: str
     scope: str
     authority: str
+    logs: str
 
 
 CLOUDS: dict[Cloud, CloudEndpoints] = {
     "AzureCloud": CloudEndpoints(
-        "https://management.azure.com", "https://management.azure.com/.default", "login.microsoftonline.com"
+        "https://management.azure.com",
+        "https://management.azure.com/.default",
+        "login.microsoftonline.com",
+        "https://api.loganalytics.io",
     ),
     "AzureUSGovernment": CloudEndpoints(
         "https://management.usgovcloudapi.net",
         "https://management.core.usgovcloudapi.net/.default",
         "login.microsoftonline.us",
+        "https://api.loganalytics.us",
     ),
     "AzureChinaCloud": CloudEndpoints(
-        "https://management.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default", "login.chinacloudapi.cn"
+        "https://management.chinacloudapi.cn",
+        "https://management.chinacloudapi.cn/.default",
+        "login.chinacloudapi.cn",
+        "https://api.loganalytics.azure.cn",
     ),
 }
 
@@ -70,7 +84,8 @@ class Connection:
     """A Resource Manager endpoint with what is needed to talk to it; hands out one client for each subscription.
 
     `credential` None sends no credential at all, which only unencrypted loopback endpoints are meant for. `transport`
-    None means HTTPS over the network. `clock` tells seconds, for the call budget. Clients never retry, never follow a
+    None means HTTPS over the network. `logs` is where Log Analytics is, "" where the Resource Manager is: a simulated
+    Azure has one address for both. `clock` tells seconds, for the call budget. Clients never retry, never follow a
     redirect and never register a resource provider by themselves: those would sleep inside an activity, and the
     rollout's next turn does it better. There is no logging policy either, as requests carry registration tokens and
     passwords.
@@ -83,10 +98,13 @@ class Connection:
         transport: HttpTransport[Any, Any] | None = None,
         *,
         scope: str = CLOUDS["AzureCloud"].scope,
+        logs: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if credential is not None and not endpoint.startswith("https://"):
-            raise ValueError(f"a credential is sent over https only, not to {endpoint}")
+        for address in (endpoint, logs or endpoint):
+            if credential is not None and not address.startswith("https://"):
+                raise ValueError(f"a credential is sent over https only, not to {address}")
+        self._logs = logs.rstrip("/") or endpoint.rstrip("/")
         self._endpoint = endpoint.rstrip("/")
         self._credential = credential
         self._transport = transport
@@ -121,6 +139,28 @@ class Connection:
                 self._clients["arm", ""] = ARMPipelineClient(self._endpoint, **self._pipeline(decoded=False))
             return self._clients["arm", ""]  # type: ignore[no-any-return]
 
+    def logs(self) -> LogsQueryClient:
+        """Queries of Log Analytics workspaces; its tokens are its own."""
+        from azure.monitor.query import LogsQueryClient
+
+        with self._lock:
+            if ("logs", "") not in self._clients:
+                credential, scope = self._credential or _NoCredential(), f"{self._logs}/.default"
+                self._clients["logs", ""] = LogsQueryClient(
+                    credential, endpoint=self._logs, **self._pipeline(scope=scope)
+                )
+            return self._clients["logs", ""]  # type: ignore[no-any-return]
+
+    def storage(self) -> PipelineClient[Any, Any]:
+        """Bare calls to blobs, whole addresses of which are given with each."""
+        from azure.core import PipelineClient
+
+        with self._lock:
+            if ("storage", "") not in self._clients:
+                pipeline = self._pipeline(decoded=False, scope=STORAGE_SCOPE)
+                self._clients["storage", ""] = PipelineClient("", **pipeline)
+            return self._clients["storage", ""]  # type: ignore[no-any-return]
+
     def _client(self, kind: str, subscription: str, library: Any) -> Any:
         with self._lock:
             if (kind, subscription) not in self._clients:
@@ -129,7 +169,7 @@ class Connection:
                 )
             return self._clients[kind, subscription]
 
-    def _pipeline(self, *, decoded: bool = True) -> dict[str, Any]:
+    def _pipeline(self, *, decoded: bool = True, scope: str = "") -> dict[str, Any]:
         from azure.core.pipeline.policies import (
             ContentDecodePolicy,
             HeadersPolicy,
@@ -152,7 +192,7 @@ class Connection:
             policies.append(ContentDecodePolicy())
         policies.append(_budget_policy(self._budget))
         if self._credential is not None:
-            policies.append(ARMChallengeAuthenticationPolicy(self._credential, self._scope))
+            policies.append(ARMChallengeAuthenticationPolicy(self._credential, scope or self._scope))
         return {"policies": policies, "transport": self._transport}
 
 
@@ -209,4 +249,4 @@ def _from_settings() -> Connection:
     credential = DefaultAzureCredential(
         authority=cloud.authority, managed_identity_client_id=settings.client_id or None
     )
-    return Connection(settings.arm_endpoint or cloud.manager, credential, scope=cloud.scope)
+    return Connection(settings.arm_endpoint or cloud.manager, credential, scope=cloud.scope, logs=cloud.logs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -30,6 +31,13 @@ _STATUS_CODES = {
 
 _HOPELESS_CODES = frozenset({"MissingSubscriptionRegistration"})
 """Codes that come with a status worth a retry, but stay until a person has done something."""
+
+_DENIED = frozenset({"AuthorizationFailed", "LinkedAuthorizationFailed"})
+
+_MISSING_ACTION = re.compile(
+    r"not have (?:authorization|permission) to perform action(?:\(s\))? '([^']+)' "
+    r"(?:over scope|on the linked scope\(s\)) '([^']+)'"
+)
 
 _RETRIABLE_STATUSES = frozenset({408, 409, 429})
 
@@ -108,7 +116,23 @@ def _code_and_message(body: Any, status: int) -> tuple[str, str]:
         return "ResourceNotFound", message
     if code == "MissingSubscriptionRegistration":
         message += " Register the resource provider in this subscription, then start the rollout again."
+    if code in _DENIED:
+        message = _denied(message)
     return code, message
+
+
+def _denied(message: str) -> str:
+    """Which action is missing where, and the role that has it, instead of who was refused by which object id.
+
+    Azure's message is kept when it has another form than the documented ones.
+    """
+    from adapters.permissions import role_titles
+
+    if (found := _MISSING_ACTION.search(message)) is None:
+        return message
+    action, scope = found.groups()
+    roles = " or ".join(role_titles(action)) or "a role that has it"
+    return f"the app's identity may not {action} at {scope}: assign {roles} there (python3 dev.py doctor shows more)"
 
 
 def _retry_after(headers: Any) -> float:

@@ -24,6 +24,7 @@ from rollout.model import (
     AGENT_EXTENSION,
     JOIN_EXTENSION,
     QUARANTINE_TAG,
+    RETAINED_TAG,
     ROLLOUT_TAG,
     HostPool,
     HostShape,
@@ -58,7 +59,7 @@ page for every 200 of them. Compute allows 27 times as many reads of one VM as o
 _MADE = ("Succeeded", "Failed")
 """Provisioning states of a VM of which the instance view tells more than the list."""
 
-_OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG})
+_OWN_TAGS = frozenset({ROLLOUT_TAG, QUARANTINE_TAG, RETAINED_TAG})
 
 
 def observe(
@@ -85,7 +86,7 @@ def observe(
     some_session = any(number(host, "properties", "sessions") for host in registered)
     sessions = _sessions(pool_id, now, fresh=fresh_sessions) if some_session else {}
     new_vms = target_group(policy.session_host, pool_id)
-    groups = _groups(new_vms, registered)
+    groups = vm_groups(new_vms, registered)
     machines = {text(vm, "id").lower(): vm for group in groups for vm in virtual_machines.list_in_group(group)}
     hosts = _registered_hosts(pool_id, registered, machines, sessions)
     for vm in machines.values():
@@ -95,7 +96,9 @@ def observe(
     new = {name for name in in_hand if name in hosts and hosts[name].vm_id and not hosts[name].registration}
     made = {name for name in untouched if name in new and hosts[name].provisioning == "Succeeded"}
     hosts |= {name: _looked_into(hosts[name], now) for name in sorted(new - made)}
-    hosts |= _with_power({name: host for name, host in hosts.items() if host.registration}, pool_id, now)
+    hosts |= _with_power(
+        {name: host for name, host in hosts.items() if host.registration and not _is_put_by(host)}, pool_id, now
+    )
     return PoolSnapshot(
         pool=structs.replace(pool, id=pool_id),
         observed_at=now,
@@ -104,6 +107,11 @@ def observe(
         image=_image(target, now) if target else None,
         scaling=read_scaling(pool_id, now),
     )
+
+
+def _is_put_by(host: SessionHost) -> bool:
+    """It is kept switched off and in nobody's hands: how it is powered does not matter until somebody takes it."""
+    return host.is_retained and not host.is_tagged
 
 
 def _pool(pool_id: str, now: datetime) -> HostPool:
@@ -146,7 +154,7 @@ def count_by_region(pool_id: str) -> dict[str, int]:
     Raises StepFailed.
     """
     registered = session_hosts.list_hosts(pool_id)
-    groups = _groups("", registered)
+    groups = vm_groups("", registered)
     used = {text(host, "properties", "resourceId").lower() for host in registered}
     found = Counter(
         normalise_region(text(vm, "location"))
@@ -301,8 +309,8 @@ def _is_heard_of(host: SessionHost, now: datetime) -> bool:
     return abs(now - host.last_heartbeat) <= FRESH
 
 
-def _groups(target: str, registered: list[Json]) -> list[str]:
-    """The resource groups that hold the pool's VMs, each once, in a fixed order."""
+def vm_groups(target: str, registered: list[Json]) -> list[str]:
+    """The resource groups that hold the VMs of these registrations, and `target`, each once, in a fixed order."""
     groups = {target} - {""}
     for body in registered:
         try:

@@ -23,12 +23,13 @@ class SettingsError(ValueError):
 class Settings(Struct, frozen=True):
     """What the app is told by its environment.
 
-    `policy_file` is absolute. `arm_endpoint` is "" for the cloud's own Resource Manager. `client_id` names the
-    user-assigned identity to use, "" for the system-assigned one. `view_seconds` is how long a look at a host pool
-    serves everybody who looks.
+    `policy_file` is absolute; `policy_url` is the blob that is read instead, "" for none. `arm_endpoint` is "" for the
+    cloud's own Resource Manager. `client_id` names the user-assigned identity to use, "" for the system-assigned one.
+    `view_seconds` is how long a look at a host pool serves everybody who looks.
     """
 
     policy_file: Path
+    policy_url: str = ""
     arm_endpoint: str = ""
     cloud: Cloud = "AzureCloud"
     client_id: str = ""
@@ -38,11 +39,13 @@ class Settings(Struct, frozen=True):
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _VIEW_SECONDS and AZURE_CLIENT_ID; unset and empty are the same.
 
-    A relative policy file lies in the app's own folder. Raises SettingsError.
+    A relative policy file lies in the app's own folder; a policy that begins with http is a blob. Raises SettingsError.
     """
     values = os.environ if environment is None else environment
+    policy = values.get("GOLDROLL_POLICY") or "goldroll.yaml"
     return Settings(
-        policy_file=APP_ROOT / (values.get("GOLDROLL_POLICY") or "goldroll.yaml"),
+        policy_file=APP_ROOT / ("goldroll.yaml" if _is_url(policy) else policy),
+        policy_url=_blob(policy) if _is_url(policy) else "",
         arm_endpoint=_endpoint(values.get("GOLDROLL_ARM_ENDPOINT") or ""),
         cloud=_cloud(values.get("GOLDROLL_CLOUD") or "AzureCloud"),
         client_id=values.get("AZURE_CLIENT_ID") or "",
@@ -54,6 +57,23 @@ def is_plain_loopback(endpoint: str) -> bool:
     """The endpoint is unencrypted HTTP to this machine: a simulated Azure, which gets no credential."""
     parts = urlsplit(endpoint)
     return parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+
+
+def _is_url(policy: str) -> bool:
+    return policy.lower().startswith(("http:", "https:"))
+
+
+def _blob(url: str) -> str:
+    """The address of a blob without a signature: the app's identity reads it, and the setting holds no secret."""
+    parts = urlsplit(url)
+    is_blob = parts.scheme == "https" and ".blob." in (parts.hostname or "") and parts.path.count("/") >= 2
+    if parts.query or not (is_blob or is_plain_loopback(url)):
+        # The query is not repeated: it may be a signature.
+        raise SettingsError(
+            "GOLDROLL_POLICY: expected a file, or a blob https://….blob.core.windows.net/container/goldroll.yaml "
+            f"without a signature, got {url.partition('?')[0]!r}{' with one' if parts.query else ''}"
+        )
+    return url
 
 
 def _endpoint(value: str) -> str:

@@ -181,6 +181,13 @@ def deallocate(vm_id: str) -> None:
             raise
 
 
+def start(vm_id: str) -> None:
+    """Start a VM that is switched off; one that runs is left at that. Raises StepFailed."""
+    vm = resource_ids.parse(vm_id)
+    with translated():
+        connection().compute(vm.subscription).virtual_machines.begin_start(vm.group, vm.name, polling=False)
+
+
 def install_extension(vm_id: str, name: str, location: str, properties: Json, *secrets: str) -> None:
     """Start installing an extension; one that Azure is at work on already is left to it.
 

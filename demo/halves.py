@@ -21,8 +21,11 @@ import msgspec
 from msgspec import Struct
 
 import localhost.__main__
+from demo.access import least_privilege
 from demo.policies import REGION, host_prefix
 from demo.run import APP
+from demo.surroundings import furnish
+from rollout.policy_file import read_policy
 from simulator import event_grid
 from simulator.arm import Arm
 from simulator.builders import Office, office_pool
@@ -172,7 +175,10 @@ def run_azure(place: Place) -> int:
         workload=PRESETS[setting.workload],
     )
     place.event.write_text(json.dumps(_forgotten_version(office), indent=2) + "\n", encoding="utf-8")
-    server = Server(office, Arm(estate), port=setting.azure_port, webhook=setting.host_url + WEBHOOK)
+    policy = read_policy(setting.policy)
+    furnish(estate, policy, REGION)
+    access = least_privilege(policy)
+    server = Server(office, Arm(estate, access=access), port=setting.azure_port, webhook=setting.host_url + WEBHOOK)
     asyncio.run(_until_interrupted(server))
     return 0
 

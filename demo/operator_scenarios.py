@@ -7,6 +7,7 @@ from datetime import timedelta
 from demo.outcomes import hosts_are_current, nobody_was_signed_out, pool_keeps_its_size, story_tells
 from demo.policies import policy_text
 from demo.scenario import Outcome, Scenario, Stage
+from simulator.images import Flaws
 
 OPERATOR = "raj@contoso.com"
 
@@ -85,5 +86,67 @@ ABORTED = Scenario(
     lasts_at_most=timedelta(days=2),
 )
 
-OPERATOR_SCENARIOS = (PAUSED, ABORTED)
+
+def _set_rolled_back(stage: Stage) -> None:
+    office = stage.office("office", hosts=8, people=40)
+    stage.publish("08:10", office, "2.0.0")
+    stage.answer("11:30", "rollback", "printing is broken", day=0, by=OPERATOR, roles=("Operator",))
+    stage.answer("11:31", "rollback", "has anybody done it?", day=0, roles=("Operator",))
+
+
+ROLL_BACK_REBUILT = Scenario(
+    name="roll_back_rebuilt",
+    title="Rolled back: hosts of the version before are made again",
+    about=(
+        "Some hosts are on the new version when an operator finds that printing is broken. The rollout lets go: what "
+        "is not finished is taken away, what is drained is given back. Then the hosts on the new version are replaced "
+        "by hosts of the version before, under the same rules for people and session slots. The version is excluded "
+        "from latest and vetoed, so nobody rolls it out again by mistake."
+    ),
+    policy=policy_text("office", latest="earned"),
+    set_the_stage=_set_rolled_back,
+    outcome=Outcome(
+        "RolledBack",
+        {"office": "RolledBack"},
+        rollouts=2,
+        checks=(
+            hosts_are_current(0),
+            pool_keeps_its_size,
+            story_tells("given back: the rollout is rolled back"),
+            story_tells("rolling back from 2.0.0 to 1.0.0"),
+            story_tells("marked vetoed"),
+        ),
+    ),
+)
+
+
+def _set_degrading(stage: Stage) -> None:
+    office = stage.office("office", hosts=12, people=50)
+    stage.publish("08:10", office, "2.0.0", flaws=Flaws(degrades_after=timedelta(hours=5)))
+
+
+ROLL_BACK_RETAINED = Scenario(
+    name="roll_back_retained",
+    title="Rolled back by itself: hosts that were kept are started again",
+    about=(
+        "Hosts on the new version stop accepting connections hours after they have come into service. When more than a "
+        "fifth of them are sick the rollout halts, and the policy says what then: the hosts that were replaced, kept "
+        "switched off for two days, are started again and serve people within minutes, and those on the new version "
+        "are emptied and removed. The ring has failed, and the version is excluded from latest."
+    ),
+    policy=policy_text("office", latest="earned", on_failure="roll_back", retain_outdated="P2D"),
+    set_the_stage=_set_degrading,
+    outcome=Outcome(
+        "RolledBack",
+        {"office": "RolledBack"},
+        checks=(
+            hosts_are_current(0),
+            pool_keeps_its_size,
+            story_tells("kept, switched off, for a roll back"),
+            story_tells("again, kept on 1.0.0"),
+        ),
+    ),
+)
+
+OPERATOR_SCENARIOS = (PAUSED, ABORTED, ROLL_BACK_REBUILT, ROLL_BACK_RETAINED)
 """The scenarios of this file, in the order in which they are best read."""

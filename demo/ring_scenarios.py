@@ -11,6 +11,8 @@ from demo.policies import REGION, policy_text
 from demo.result import Result
 from demo.scenario import Outcome, Scenario, Stage
 from rollout.model import short_version
+from rollout.policy import SignInFailuresGate
+from rollout.sign_ins import sign_in_query
 from rollout.verdicts import Verdict, finding_of
 from simulator.galleries import Flaws
 
@@ -234,6 +236,67 @@ RING_FAILS = Scenario(
 )
 
 
+# --------------------------------------------------------------------------------------------- sign-ins that fail
+
+WORKSPACE = "10905a11-0000-4000-8000-000000000001"
+SIGN_INS = SignInFailuresGate(workspace_id=WORKSPACE, least_sign_ins=15, within=timedelta(hours=24))
+
+
+def _set_sign_ins_fail(stage: Stage) -> None:
+    validation = stage.office("test", hosts=3, people=24)
+    stage.office("office", hosts=3, people=15, image_of=validation)
+    workspaces = stage.estate.workspaces
+    workspaces.add(WORKSPACE).knows[sign_in_query(SIGN_INS).query] = workspaces.failed_sign_ins(SIGN_INS.least_sign_ins)
+    stage.publish("13:00", validation, "2.0.0", flaws=Flaws(sign_ins_fail=0.4))
+
+
+SIGN_INS_FAIL = Scenario(
+    name="sign_ins_fail",
+    title="Healthy hosts that let nobody in",
+    about=(
+        "Every host on the new version is healthy, and four of ten people who sign in to one do not get beyond it. In "
+        "the evening too few people have signed in to say anything, which is no success. In the morning the connection "
+        "logs show it, and it does not get better: the people's pool never sees the version."
+    ),
+    policy=policy_text(
+        "test",
+        "office",
+        image="test",
+        latest="earned",
+        rings=[
+            {
+                "name": "validation",
+                "host_pools": ["test"],
+                "gates": {
+                    "health": {},
+                    "sign_in_failures": {
+                        "workspace_id": WORKSPACE,
+                        "at_most_percent": 10,
+                        "least_sign_ins": SIGN_INS.least_sign_ins,
+                        "within": "PT24H",
+                        "every": "PT3H",
+                    },
+                },
+            },
+            {"name": "people", "host_pools": ["office"]},
+        ],
+        **QUIET,
+    ),
+    set_the_stage=_set_sign_ins_fail,
+    outcome=Outcome(
+        "Halted",
+        {"test": "Succeeded", "office": "Blocked"},
+        checks=(
+            hosts_are_current(3),
+            version_carries(Verdict.FAILED, excluded=True),
+            story_tells("query sign-in-failures has no data"),
+            story_tells("more than 10"),
+        ),
+    ),
+    lasts_at_most=timedelta(days=3),
+)
+
+
 # ------------------------------------------------------------------------------------------------- the clocks change
 
 
@@ -327,5 +390,5 @@ SUPERSEDE_MID_RING = Scenario(
     lasts_at_most=timedelta(days=5),
 )
 
-RING_SCENARIOS = (MONTHLY_CYCLE, APPROVAL_TIMEOUT, RING_FAILS, DST, SUPERSEDE_MID_RING)
+RING_SCENARIOS = (MONTHLY_CYCLE, APPROVAL_TIMEOUT, RING_FAILS, SIGN_INS_FAIL, DST, SUPERSEDE_MID_RING)
 """The scenarios of this file, in the order in which they are best read."""

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from msgspec import structs
 
 from adapters import connect
+from demo.access import least_privilege
 from demo.result import Result, RolloutEnd, pool_end
 from demo.scenario import Answer, Scenario, Stage
 from demo.sight import Sight, look_at
@@ -30,7 +32,7 @@ from localhost.store import Instance
 from rollout.instance_ids import image_instance
 from rollout.model import short_version
 from rollout.policy import Policy
-from rollout.policy_file import read_policy
+from rollout.policy_file import PolicyError, read_policy
 from simulator import event_grid
 from simulator.arm import Arm
 from simulator.errors import AzureError
@@ -43,7 +45,7 @@ from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
 APP = Path(__file__).resolve().parent.parent
 """Where function_app.py and host.json are."""
 
-ROLL_OUT_IMAGE = "roll_out_image"
+ROLL_OUT_IMAGE, ROLL_BACK_IMAGE = "roll_out_image", "roll_back_image"
 SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
 
 Pause = Callable[[datetime, datetime], Any]
@@ -91,9 +93,11 @@ class Run:
         self.clock = VirtualClock(scenario.begins)
         self.clock.before_advance = pause
         self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
-        self.arm = Arm(self.estate)
+        self.access = least_privilege(self.policy)
+        self.arm = Arm(self.estate, access=self.access)
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
+        self.policy = _with_later_pools(self.policy, self.stage)
         self.estate.start_counting()
         pool_names = {office.pool.name: name for name, office in self.stage.offices.items()}
         self._hosts_before = {name: len(office.pool.hosts) for name, office in self.stage.offices.items()}
@@ -115,7 +119,7 @@ class Run:
         self._audience.begin(self)
         with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
             settings = self._settings(policy_file)
-            self._begin()
+            self._begin(policy_file)
             result = None
             while result is None:
                 try:
@@ -132,7 +136,7 @@ class Run:
     async def opened(self, **settings: str) -> AsyncIterator[Host]:
         """The app on its host, for visitors: time moves in `host.run_until` only. `settings` go over the run's own."""
         with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
-            self._begin()
+            self._begin(policy_file)
             async with self._running_host(self._settings(policy_file) | settings) as host:
                 yield host
 
@@ -144,9 +148,10 @@ class Run:
             "WEBSITE_AUTH_ENABLED": "True",
         }
 
-    def _begin(self) -> None:
+    def _begin(self, policy_file: Path) -> None:
         self._deliver_events()
         self._deliver_answers()
+        self._edit_policy(policy_file)
         self.clock.call_at(self.clock.now(), self._tick)
 
     @property
@@ -235,6 +240,18 @@ class Run:
         for answered in self.stage.answers:
             self.clock.call_at(answered.at, partial(post, answered))
 
+    def _edit_policy(self, policy_file: Path) -> None:
+        """Let the policy file be edited, or deleted, as the script says."""
+
+        def write(text: str | None) -> None:
+            if text is None:
+                policy_file.unlink()
+            else:
+                policy_file.write_text(text, encoding="utf-8")
+
+        for moment, text in self.stage.policy_edits:
+            self.clock.call_at(moment, partial(write, text))
+
     # --------------------------------------------------------------------------------------------------- how it ended
 
     def _result(self, host: Host, seconds: float, *, ended: bool) -> Result:
@@ -293,6 +310,7 @@ class Run:
         yield from (f"left without its VM: {orphan.name}" for orphan in self.estate.orphans())
         yield from (f"two VMs are named {name}" for name in self.estate.duplicates())
         yield from (f"the app logged an error: {error}" for error in self._errors)
+        yield from (f"no role has {action}, needed at {scope}" for action, scope in self.access.denied)
         yield from (problem for check in wanted.checks if (problem := check(result)))
 
 
@@ -328,8 +346,18 @@ def _policy_file(text: str) -> Iterator[Path]:
         yield path
 
 
+def _with_later_pools(policy: Policy, stage: Stage) -> Policy:
+    """The policy with the pools that a later edit brings, so that they are watched as well."""
+    pools = {pool.name: pool for pool in policy.host_pools}
+    for _, text in stage.policy_edits:
+        with suppress(PolicyError):
+            pools = {pool.name: pool for pool in read_policy(text or "").host_pools} | pools
+    return structs.replace(policy, host_pools=tuple(pools.values()))
+
+
 def _image_rollouts(host: Host) -> list[Instance]:
-    return [instance for instance in host.instances("image-") if instance.name == ROLL_OUT_IMAGE]
+    found = [*host.instances("image-"), *host.instances("back-")]
+    return sorted((one for one in found if one.name in (ROLL_OUT_IMAGE, ROLL_BACK_IMAGE)), key=lambda one: one.created)
 
 
 def _rollout_end(instance: Instance) -> RolloutEnd:

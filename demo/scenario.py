@@ -61,7 +61,7 @@ class Scenario:
     tick: timedelta = timedelta(minutes=1)
 
 
-Decision = Literal["approve", "reject", "pause", "resume", "abort"]
+Decision = Literal["approve", "reject", "pause", "resume", "abort", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Stage:
     published: list[str] = field(default_factory=list)
     repeated_events: list[datetime] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    policy_edits: list[tuple[datetime, str | None]] = field(default_factory=list)
     last_act: datetime | None = None
 
     def office(self, name: str = "office", hosts: int = 12, **described: Any) -> Office:
@@ -127,6 +128,10 @@ class Stage:
             office.publish(version, tuple(copies), takes=copies, flaws=flaws, replicas=replicas)
 
         self.at(clock, publish, day=day, by="image team")
+
+    def edit_policy(self, clock: str, text: str | None) -> None:
+        """Let somebody write another text into the policy file, or delete it (None)."""
+        self.policy_edits.append((self.moment(clock), text))
 
     def repeat_event(self, clock: str) -> None:
         """Let Event Grid deliver its last event once more, as it may at any time."""

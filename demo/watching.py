@@ -11,7 +11,6 @@ import msgspec
 from demo.scenario import Stage
 from localhost import ActivityCall, ActivityFinished
 from localhost.events import HostEvent
-from rollout.instance_ids import image_instance
 from rollout.model import PoolSnapshot
 from rollout.policy import Policy
 from rollout.steps import SignOutSessions
@@ -58,19 +57,19 @@ class InvariantWatch:
 
     def begins(self, call: ActivityCall) -> None:
         """An activity is about to run: until it ends, what Azure is asked is asked by its rollout."""
-        image, _, pool = call.instance_id.rpartition(":")
+        pool = call.instance_id.rpartition(":")[2]
         self._acting = pool if pool in self._scenes else ""
         if not self._acting:
             return
         scene = self._scenes[pool]
-        targets = {image_instance(version): version for version in self._stage.published}
         if scene.rollout_id != call.instance_id:
-            scene.rollout_id, scene.target = call.instance_id, targets.get(image, "")
+            scene.rollout_id = call.instance_id
             scene.at_start = scene.traits()
         scene.executing = _SIGNING_OUT if call.name == "sign_out_sessions" else None
         if call.name == "decide_turn":
-            in_hand = unpack(str(_read(call.input)["state"])).in_hand
-            self._picture = self._take_picture(scene, in_hand)
+            state = unpack(str(_read(call.input)["state"]))
+            scene.target = state.target
+            self._picture = self._take_picture(scene, state.in_hand)
 
     def hear(self, event: HostEvent) -> None:
         """Take in what the host tells: decisions are the answers of one activity."""

@@ -15,6 +15,7 @@ from rollout.model import (
     AGENT_EXTENSION,
     JOIN_EXTENSION,
     QUARANTINE_TAG,
+    RETAINED_TAG,
     ROLLOUT_TAG,
     PoolSnapshot,
     SessionHost,
@@ -28,6 +29,8 @@ from rollout.steps import (
     QuarantineHost,
     ReleaseHost,
     RemoveHost,
+    RestoreHost,
+    RetainHost,
     SignOutSessions,
     StartDraining,
     Step,
@@ -40,6 +43,7 @@ _SHARES = {"create": 0.25, "join": 0.15, "install": 0.45, "register": 0.15}
 """How a new host's time divides among its stages, about."""
 
 _REMOVAL = timedelta(minutes=2)
+_START = timedelta(minutes=3)
 
 
 class World:
@@ -146,16 +150,27 @@ class World:
         return [self._carry_out(step, rollout_id) for step in steps]
 
     def _carry_out(self, step: Step, rollout_id: str) -> StepOutcome:
-        error = None
         match step:
+            case RetainHost():
+                return StepOutcome(step, self._retain(step))
+            case RemoveHost():
+                return StepOutcome(step, self._remove(step))
             case ProvisionHost():
                 self._provision(step, rollout_id)
+            case RestoreHost():
+                self._restore(step, rollout_id)
+            case StartDraining():
+                self._hold(step.host, rollout_id)
+            case _:
+                self._change(step)
+        return StepOutcome(step)
+
+    def _change(self, step: Step) -> None:
+        match step:
             case JoinHost():
                 self._extend(step.host, JOIN_EXTENSION, "join", lambda: None)
             case InstallAgent():
                 self._extend(step.host, AGENT_EXTENSION, "install", lambda: self._register_soon(step.host))
-            case StartDraining():
-                self._hold(step.host, rollout_id)
             case StopDraining():
                 self._let_go(step.host, accepts=True)
             case ReleaseHost():
@@ -164,11 +179,8 @@ class World:
                 self._tell(step)
             case SignOutSessions():
                 self._end(step)
-            case RemoveHost():
-                error = self._remove(step)
             case QuarantineHost():
                 self._let_go(step.host, accepts=False, mark=step.code)
-        return StepOutcome(step, error)
 
     def _provision(self, step: ProvisionHost, rollout_id: str) -> None:
         self._names.add(step.host)
@@ -252,6 +264,28 @@ class World:
             self._put(step.host, provisioning="Deleting", registration="", allows_new_sessions=False)
             self.after(_REMOVAL, lambda: self._gone(step.host))
         return None
+
+    def _retain(self, step: RetainHost) -> StepError | None:
+        host = self.hosts.get(step.host)
+        if host is None:
+            return None
+        if host.load:
+            return StepError("HostInUse", f"{step.host} has {host.load} sessions")
+        if host.is_powered_off:
+            tags = {key: value for key, value in host.tags.items() if key != ROLLOUT_TAG}
+            self._put(step.host, tags=tags)
+        elif not host.is_retained:
+            self._put(step.host, tags={**host.tags, RETAINED_TAG: step.until.isoformat()})
+            self.after(_REMOVAL, lambda: self._if_there(step.host, power="deallocated", status="Shutdown"))
+        return None
+
+    def _restore(self, step: RestoreHost, rollout_id: str) -> None:
+        if (host := self.hosts.get(step.host)) is None or not host.is_retained:
+            return
+        tags = {key: value for key, value in host.tags.items() if key != RETAINED_TAG}
+        self._put(step.host, tags={**tags, ROLLOUT_TAG: rollout_id})
+        running = {"power": "running", "status": "Available", "last_heartbeat": self._until}
+        self.after(_START, lambda: self._if_there(step.host, **running))
 
     def _gone(self, name: str) -> None:
         del self.hosts[name]

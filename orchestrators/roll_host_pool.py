@@ -14,10 +14,11 @@ from orchestrators.lease import PoolLease
 from orchestrators.moment import now_of
 from rollout.assignments import PoolRollout
 from rollout.instance_ids import superseding_version
-from rollout.lease import LeaseAnswer
+from rollout.lease import ROLL_BACK, LeaseAnswer
 from rollout.model import Phase
 from rollout.orders import MOST_STEPS, activity_of, order, outcomes, within
 from rollout.pool import decide_unreadable, look_again_at, record, start, supersede, tell
+from rollout.rolling_back import go_back, policy_of_roll_back
 from rollout.status import pool_status
 from rollout.steps import Decision, Step, StepError, StepOutcome
 from rollout.travelling import pack, unpack, unpack_decision
@@ -57,15 +58,20 @@ class PoolOrchestration:
         """Begin, or go on where the last execution stopped."""
         self._context = context
         self._rollout = rollout
-        self._policy = rollout.policy
         self._lease = PoolLease(context, rollout.policy.host_pool_id)
         self._state = (
             unpack(rollout.state)
             if rollout.state
             else start(
-                context.instance_id, rollout.policy.host_pool_id, rollout.version_id, _whole_seconds(now_of(context))
+                context.instance_id,
+                rollout.policy.host_pool_id,
+                rollout.version_id,
+                _whole_seconds(now_of(context)),
+                instead_of=rollout.instead_of,
+                size=rollout.size,
             )
         )
+        self._policy = policy_of_roll_back(rollout.policy) if self._state.instead_of else rollout.policy
         self._events = 0
 
     def run(self) -> Orchestration:
@@ -89,10 +95,11 @@ class PoolOrchestration:
     def _take_lease(self) -> Generator[Any, Any, LeaseAnswer | None]:
         """The answer that ended the waiting; None when the waiting goes on in a new execution."""
         while self._events < EVENTS_PER_HISTORY:
-            answer = yield from self._lease.acquire(self._rollout.version_id, self._policy.on_newer_version)
+            how = ROLL_BACK if self._rollout.instead_of else self._policy.on_newer_version
+            answer = yield from self._lease.acquire(self._rollout.version_id, how)
             if answer.verdict != "waiting":
                 return answer
-            if answer.command is not None and answer.command.kind == "abort":
+            if answer.command is not None and answer.command.ends_it:
                 yield from self._lease.release()  # nothing is in hand yet: it leaves the queue
                 return structs.replace(answer, verdict="refused")
             look_again = self._now() + LEASE_POLL
@@ -134,7 +141,12 @@ class PoolOrchestration:
             if decision.steps:
                 again_at = yield from self._act(decision.steps)
             if decision.done or decision.wake_at is None:
-                return False
+                back = go_back(self._state, self._policy, self._now())
+                if back is None:
+                    return False
+                self._state, self._policy = back, policy_of_roll_back(self._policy)
+                self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * len(decision.steps)
+                continue
             yield self._context.create_timer(min(decision.wake_at, again_at or decision.wake_at))
             self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * len(decision.steps)
         self._go_on_in_new_execution()

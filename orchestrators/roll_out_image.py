@@ -25,6 +25,7 @@ from rollout.instance_ids import APPROVAL_EVENT, COMMAND_EVENT, pool_instance
 from rollout.latest import recorded, told_of
 from rollout.model import ImageVersion, Phase, short_version
 from rollout.overall import overall_phase, summary
+from rollout.query_gate import BROKEN_QUERY, QueryLook
 from rollout.ring_state import (
     RolloutProgress,
     begin,
@@ -35,6 +36,7 @@ from rollout.ring_state import (
     record_command,
     record_health,
     record_pool,
+    record_query,
     record_regions,
     record_smoke_test,
     result_message,
@@ -47,6 +49,7 @@ from rollout.ring_steps import (
     AddRegions,
     JudgeHosts,
     MarkVersion,
+    QueryLogs,
     ReadRegions,
     ReadVersion,
     RingStep,
@@ -101,6 +104,7 @@ class ImageOrchestration:
             RollPool: self._roll_pool,
             JudgeHosts: lambda step: self._activity("judge_hosts", self._hosts_in_question(step)),
             SmokeTest: lambda step: self._activity("run_smoke_test", self._smoke_test(step)),
+            QueryLogs: lambda step: self._activity("query_logs", _json(step)),
             AddRegions: lambda step: self._activity("add_target_regions", _json(step.order)),
             SetReplicas: lambda step: self._activity("set_replicas", _json(step.order)),
             MarkVersion: lambda step: self._activity(
@@ -187,6 +191,8 @@ class ImageOrchestration:
         if isinstance(step, MarkVersion):
             self._tell("", told_of(step, progress.mark, error))
             return msgspec.structs.replace(progress, mark=recorded(progress.mark, step.kind, error, now))
+        if isinstance(step, QueryLogs):
+            return record_query(progress, step.ring, step.name, _query(answer, error, now))
         ring = next(ring for ring in rings_of(self._rollout) if step.policy.name in ring.host_pools)
         if isinstance(step, SmokeTest):
             run = self._smoke_run(step, answer, error, now)
@@ -287,6 +293,13 @@ class ImageOrchestration:
 
 def _health(answer: Any, now: datetime) -> HealthLook:
     return HealthLook(now, answer["running"], answer["unhealthy"])
+
+
+def _query(answer: Any, error: StepError | None, now: datetime) -> QueryLook:
+    if error is not None:
+        not_before = now + timedelta(seconds=error.retry_after)
+        return QueryLook(now, error=error.message, broken=error.code == BROKEN_QUERY, not_before=not_before)
+    return QueryLook(now, number=answer.get("number"), no_data=answer.get("no_data", ""))
 
 
 def _json(value: Any) -> Any:

@@ -24,12 +24,34 @@ class ImageRollout(Struct, frozen=True):
 class PoolRollout(Struct, frozen=True, omit_defaults=True):
     """Roll one image version out to one host pool.
 
-    `state` is what it remembers, packed, when the rollout goes on in a new execution.
+    `state` is what it remembers, packed, when the rollout goes on in a new execution. With `instead_of` it is a roll
+    back from that version, to `version_id`; `size` is how many hosts the pool shall have then, 0: as many as it has.
     """
 
     version_id: str
     policy: PoolPolicy
     state: str = ""
+    instead_of: str = ""
+    size: int = 0
+
+
+class PoolBack(Struct, frozen=True, omit_defaults=True):
+    """One host pool of a roll back: the version that it goes back to, and its size (0: as many hosts as there are)."""
+
+    policy: PoolPolicy
+    version_id: str
+    size: int = 0
+
+
+class ImageRollBack(Struct, frozen=True, omit_defaults=True):
+    """Take an image version (`version_id`) back from these host pools. `rollout` is the one that had rolled it out."""
+
+    version_id: str
+    rollout: str
+    image: ImagePolicy
+    pools: tuple[PoolBack, ...]
+    by: str
+    reason: str = ""
 
 
 class ReplicaOrder(Struct, frozen=True, omit_defaults=True):

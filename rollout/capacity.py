@@ -28,6 +28,10 @@ CAPACITY_CODES = frozenset(
 )
 """Azure's codes for "no room for this VM now". They say nothing about the image, so they fail no host."""
 
+PUT_OFF_CODES = CAPACITY_CODES | {"AuthorizationFailed", "LinkedAuthorizationFailed"}
+"""Codes with which a VM is refused before anything is made: for want of room, or of a permission that somebody has to
+give. The pool waits and tries again with one host; nothing is emptied meanwhile for hosts that cannot be made."""
+
 ACCEPTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
 """AVD brokers new sessions to hosts of these statuses only."""
 

@@ -1,8 +1,9 @@
-"""What a running rollout is told: pause, resume, abort, supersede; and what remains of what it was told before.
+"""What a running rollout is told: pause, resume, abort, roll back, supersede; and what remains of it.
 
 A command is for a whole rollout or for one host pool. Pausing keeps the pool serving as it is: hosts that are being
 made are finished, what has been removed is made good, and nobody is asked to leave or signed out. Aborting is for good:
-the part that is done stays, what is drained is given back. A newer version's rollout supersedes: nothing more is
+the part that is done stays, what is drained is given back. A roll back ends a rollout as well, and another one then
+puts back what it has done: see rolling_back.py. A newer version's rollout supersedes: nothing more is
 started, and each host pool that is at work learns of it when the newer version asks for that pool.
 """
 
@@ -17,7 +18,7 @@ from msgspec import Struct, structs
 LONGEST_REASON = 300
 LONGEST_NAME = 100
 
-CommandKind = Literal["pause", "resume", "abort", "supersede"]
+CommandKind = Literal["pause", "resume", "abort", "roll_back", "supersede"]
 
 
 class Command(Struct, frozen=True, omit_defaults=True):
@@ -29,6 +30,11 @@ class Command(Struct, frozen=True, omit_defaults=True):
     at: datetime | None = None
 
     @property
+    def ends_it(self) -> bool:
+        """The rollout comes to its end because of this command, and takes no other one but a roll back."""
+        return self.kind in ("abort", "roll_back")
+
+    @property
     def spoken(self) -> str:
         """Who gave it and why, as the end of a sentence: "by andrea@contoso.com: printing is broken"."""
         return f"by {self.by}" + (f": {self.reason}" if self.reason else "")
@@ -37,19 +43,21 @@ class Command(Struct, frozen=True, omit_defaults=True):
 class Refused(Struct, frozen=True):
     """Why a command changes nothing: `code` for machines, `why` for people."""
 
-    code: Literal["NotPaused", "PausedAlready", "AbortedAlready", "SupersededAlready"]
+    code: Literal["NotPaused", "PausedAlready", "AbortedAlready", "RolledBackAlready", "SupersededAlready"]
     why: str
 
 
 def obey(standing: Command | None, given: Command) -> Command | Refused | None:
     """What stands after a command has been given where `standing` stood before: None when nothing does any more.
 
-    An abort stands for ever, and that a newer version takes over stands unless an abort follows. The same command
-    twice is refused, so that the second one learns of the first.
+    A roll back stands for ever, and so does an abort unless a roll back follows; that a newer version takes over stands
+    unless one of these follows. The same command twice is refused, so that the second one learns of the first.
     """
-    if standing is not None and standing.kind == "abort":
+    if standing is not None and standing.kind == "roll_back":
+        return Refused("RolledBackAlready", f"it has been rolled back {standing.spoken}")
+    if standing is not None and standing.kind == "abort" and given.kind != "roll_back":
         return Refused("AbortedAlready", f"it has been aborted {standing.spoken}")
-    if standing is not None and standing.kind == "supersede" and given.kind != "abort":
+    if standing is not None and standing.kind == "supersede" and not given.ends_it:
         return Refused("SupersededAlready", f"it has been superseded {standing.spoken}")
     if given.kind == "resume":
         return None if standing is not None else Refused("NotPaused", "it is not paused")

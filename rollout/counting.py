@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollout.model import PoolCounts, is_outdated
+from rollout.model import PoolCounts
 
 if TYPE_CHECKING:
     from rollout.turn import Turn
@@ -15,7 +15,7 @@ def count(turn: Turn) -> PoolCounts:
     steered, slots = turn.steered, turn.slots()
     aside = {host.name for host in turn.left_alone} | turn.quarantined.keys() | turn.skipped.keys()
     aside = {name for name in aside if name in turn.hosts and name not in turn.in_hand}
-    on_outdated = sum(host.load for host in turn.hosts.values() if is_outdated(host, turn.target))
+    on_outdated = sum(host.load for host in turn.hosts.values() if turn.is_outdated(host))
     told = (session.notices > 0 for host in turn.in_hand.values() for session in host.sessions.values())
     return PoolCounts(
         outdated=len(turn.outdated) - len(steered),

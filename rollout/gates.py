@@ -1,7 +1,7 @@
 """Gates: what must hold, besides its host pools' success, before a ring has passed.
 
-They open when the ring's host pools are done. Smoke test, soak and a person's approval run side by side; health is
-judged when all of them hold, because it may change as long as anybody waits. Times are aware UTC.
+They open when the ring's host pools are done. Smoke test, soak and a person's approval run side by side; health and
+queries are judged when all of them hold, because they may change as long as anybody waits. Times are aware UTC.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from msgspec import Struct, structs
 
 from rollout.model import count_of
 from rollout.policy import ApprovalGate, HealthGate, RingPolicy
+from rollout.query_gate import QueryLook, judge_queries
+from rollout.sign_ins import queries_of
 from rollout.smoke_test import SmokeRun, judge_smoke_tests
 
 LOOK_AGAIN = timedelta(minutes=15)
@@ -84,7 +86,7 @@ class GateState(Struct, frozen=True, omit_defaults=True):
     """What is known of a ring's gates since they opened.
 
     `smoke` holds each pool's smoke test. `first_look` is when its hosts were first looked at, `looked` the host pools
-    that have answered since the last look was complete.
+    that have answered since the last look was complete. `queries` holds the last look of each query.
     """
 
     opened_at: datetime
@@ -93,12 +95,14 @@ class GateState(Struct, frozen=True, omit_defaults=True):
     look: HealthLook | None = None
     first_look: datetime | None = None
     looked: dict[str, HealthLook] = {}
+    queries: dict[str, QueryLook] = {}
 
 
 class GateVerdict(Struct, frozen=True):
     """Whether the gates hold: a CamelCase code, one sentence, and when that may change without anybody's doing.
 
     `look`: the ring's hosts must be looked at now. `smoke`: pools whose smoke test is to be begun, or asked about, now.
+    `queries`: those that are to be asked now.
     """
 
     state: Literal["open", "passed", "failed"]
@@ -107,6 +111,7 @@ class GateVerdict(Struct, frozen=True):
     wake_at: datetime | None = None
     look: bool = False
     smoke: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
 
 
 def judge_gates(ring: RingPolicy, pools: tuple[str, ...], state: GateState, now: datetime) -> GateVerdict:
@@ -136,9 +141,32 @@ def judge_gates(ring: RingPolicy, pools: tuple[str, ...], state: GateState, now:
         asks = tuple(pool for wait in waits for pool in wait.smoke)
         message = " and ".join(wait.message for wait in waits)
         return GateVerdict("open", waits[-1].reason, message, wake_at, smoke=asks)
+    return _judge_measures(ring, state, now)
+
+
+def _judge_measures(ring: RingPolicy, state: GateState, now: datetime) -> GateVerdict:
+    """Health and queries, side by side."""
+    judged = []
     if ring.gates.health is not None:
-        return _judge_health(ring.gates.health, state, now)
-    return GateVerdict("passed", "GatesPassed", _passed(ring, state))
+        judged.append(_judge_health(ring.gates.health, state, now))
+    queries = queries_of(ring.gates)
+    if queries:
+        answers = judge_queries(queries, state.queries, now)
+        judged.append(GateVerdict(answers.state, answers.reason, answers.message, answers.wake_at, queries=answers.ask))
+    if not judged:
+        return GateVerdict("passed", "GatesPassed", _passed(ring, state))
+    failed = next((verdict for verdict in judged if verdict.state == "failed"), None)
+    if failed is not None:
+        return failed
+    told = [verdict for verdict in judged if verdict.state == "open"] or judged
+    return GateVerdict(
+        told[0].state,
+        told[-1].reason,
+        " and ".join(verdict.message for verdict in told),
+        min((verdict.wake_at for verdict in told if verdict.wake_at is not None), default=None),
+        look=any(verdict.look for verdict in told),
+        queries=tuple(name for verdict in told for name in verdict.queries),
+    )
 
 
 def _without_answer(approval: ApprovalGate, opened_at: datetime, now: datetime) -> GateVerdict:

@@ -16,6 +16,7 @@ APPROVAL_EVENT, COMMAND_EVENT = "approval", "command"
 LONGEST = 100
 LONGEST_POOL_NAME = 40
 _LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1
+_IMAGE, _BACK = "image-", "back-"
 
 
 def image_instance(version_id: str, attempt: int = 1) -> str:
@@ -30,6 +31,17 @@ def image_instance(version_id: str, attempt: int = 1) -> str:
     gallery, _, image = definition.replace("/images/", ":").rpartition("/")[2].rpartition(":")
     suffix = f"-{version}-{digest(definition, 6)}" + (f"-{attempt}" if attempt > 1 else "")
     return _safe(f"image-{gallery.rpartition(':')[2]}-{image}")[: _LONGEST_IMAGE_INSTANCE - len(suffix)] + suffix
+
+
+def back_instance(image_instance_id: str, attempt: int = 1) -> str:
+    """The instance that takes back what a rollout has done: `back-<the rest of its id>[.<attempt>]`."""
+    back = _BACK + image_instance_id.removeprefix(_IMAGE)
+    return back if attempt == 1 else f"{back[: _LONGEST_IMAGE_INSTANCE - len(str(attempt)) - 1]}.{attempt}"
+
+
+def is_back_instance(instance_id: str) -> bool:
+    """The id is that of a roll back as a whole."""
+    return instance_id.startswith(_BACK) and ":" not in instance_id
 
 
 def pool_instance(image_instance_id: str, pool_name: str) -> str:
@@ -54,8 +66,8 @@ def superseding_version(rollout_id: str, target: str) -> str:
 
 
 def is_image_instance(instance_id: str) -> bool:
-    """The id is that of a rollout as a whole, not of one of its pools."""
-    return instance_id.startswith("image-") and ":" not in instance_id
+    """The id is that of a rollout or a roll back as a whole, not of one of its pools."""
+    return instance_id.startswith((_IMAGE, _BACK)) and ":" not in instance_id
 
 
 def retirement_instance(definition_id: str) -> str:

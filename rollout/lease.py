@@ -21,6 +21,9 @@ EXPIRES_AFTER = timedelta(hours=1)
 
 MOST_COMMANDS = 20
 
+ROLL_BACK = "roll_back"
+"""How a roll back asks for the pool: for an older version than others have, and before all others that wait."""
+
 
 class Waiter(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A rollout that waits for the pool. With `supersedes` it asks a holder of an older version to finish early."""
@@ -76,21 +79,20 @@ def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetim
 
     A rollout of a newer version of the same image definition takes over with `on_newer` "supersede": the holder learns
     of it when it checks in, and a rollout of a version in between that waits loses its place. With "wait", as with any
-    other word, and for other definitions, it waits for its turn. An older version than the holder's or than one
-    ahead in the queue, or the same version under another rollout, is refused.
+    other word, and for other definitions, it waits for its turn; a roll back waits before all others. An older version
+    than the holder's or than one ahead in the queue, or the same version under another rollout, is refused.
     """
     lease = _without_the_dead(lease, rollout, now)
     if lease.holder == rollout:
         return check_in(lease, rollout, now)
+    if on_newer == ROLL_BACK:
+        first = Waiter(rollout, target, now)
+        others = _without(lease, rollout).waiting
+        return _take(structs.replace(lease, waiting=(first, *others)), first)
     if rival := _rival(lease, rollout, target):
         return _without(lease, rollout), _refusal(target, *rival)
     waiter = Waiter(rollout, target, now, supersedes=on_newer == "supersede")
-    lease = _enqueue(lease, waiter)
-    if lease.holder or lease.waiting[0] != waiter:
-        return lease, _waiting(lease, waiter)
-    rest, fence = lease.waiting[1:], lease.fence + 1
-    granted = Lease(rollout, target, now, rest, fence, lease.commands, last=rollout, last_target=target)
-    return granted, _granted(granted)
+    return _take(_enqueue(lease, waiter), waiter)
 
 
 def check_in(lease: Lease, rollout: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
@@ -153,6 +155,15 @@ def _enqueue(lease: Lease, waiter: Waiter) -> Lease:
     kept = [w for w, is_replaced in zip(lease.waiting, replaced, strict=True) if not is_replaced]
     # Everything before `place` is kept, so it is the same place in what is left.
     return structs.replace(lease, waiting=(*kept[:place], waiter, *kept[place:]))
+
+
+def _take(lease: Lease, waiter: Waiter) -> tuple[Lease, LeaseAnswer]:
+    """Give the free pool to the one who is next and asks; anybody else waits."""
+    if lease.holder or lease.waiting[0] != waiter:
+        return lease, _waiting(lease, waiter)
+    holder, target, rest, fence = waiter.rollout, waiter.target, lease.waiting[1:], lease.fence + 1
+    granted = Lease(holder, target, waiter.seen_at, rest, fence, lease.commands, last=holder, last_target=target)
+    return granted, _granted(granted)
 
 
 def _supersedes(waiter: Waiter, target: str) -> bool:

@@ -16,6 +16,7 @@ from rollout.orders import forced_sessions
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.pace import REMOVAL, ask_from, worth_asking_ahead
 from rollout.replacing import REMOVAL_FAILS, UNDER_WAY, is_special, keep_remains
+from rollout.retained import is_worth_retaining, retain
 from rollout.steering import STARTS_PER_TURN, drain_step, give_back, restore, settle_steering, why_refused
 from rollout.steps import NotifySessions, RemoveHost
 from rollout.turn import DRAINED_STAGES, GRACE_ENDED, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
@@ -382,14 +383,16 @@ def _carry_out(turn: Turn, host: SessionHost, plan: DrainPlan) -> None:
 
 def _remove(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
     turn.wake_unhurried(turn.now + UNDER_WAY)
-    if host is None:
+    if host is None or (host.is_retained and not host.is_tagged):
         turn.drop(name)
-        turn.tell(f"{name} is removed")
+        turn.tell(f"{name} is {'removed' if host is None else 'kept, switched off, for a roll back'}")
         if _is_owed(turn, name, progress):
             turn.owed.append(structs.replace(progress.vacancy, replaces=name))
     elif host.load and host.registration and host.vm_id and not host.is_powered_off:
         turn.tell(f"{name} is in use again; its people get the whole grace period")
         turn.enter(name, Stage.DRAINING)
+    elif host.provisioning != "Deleting" and turn.is_due(progress) and is_worth_retaining(turn, host):
+        turn.redo(retain(turn, host))
     elif host.provisioning != "Deleting" and turn.is_due(progress):
         turn.redo(
             RemoveHost(

@@ -26,8 +26,13 @@ QUARANTINE_TAG = "goldroll-quarantined"
 """VM tag of a host that failed and is kept, drained, for investigation. Its value is the reason code."""
 
 
+RETAINED_TAG = "goldroll-retained"
+"""VM tag of an outdated host that is kept for a while for a quick way back: deallocated, drained, still registered. Its
+value is the moment until which it is kept, as ISO 8601 in UTC."""
+
+
 class Phase(StrEnum):
-    """Where a rollout stands, of one host pool or as a whole. The last eight are final: nothing more happens."""
+    """Where a rollout stands, of one host pool or as a whole. The last nine are final: nothing more happens."""
 
     SCHEDULED = "Scheduled"
     WAITING_REPLICATION = "WaitingReplication"
@@ -37,10 +42,12 @@ class Phase(StrEnum):
     CANARY = "Canary"
     BAKING = "Baking"
     ROLLING = "Rolling"
+    ROLLING_BACK = "RollingBack"
     PAUSED = "Paused"
     HALTED = "Halted"
     ABORTED = "Aborted"
     SUPERSEDED = "Superseded"
+    ROLLED_BACK = "RolledBack"
     SUCCEEDED = "Succeeded"
     SUCCEEDED_WITH_SKIPS = "SucceededWithSkips"
     REFUSED = "Refused"
@@ -51,6 +58,7 @@ class Phase(StrEnum):
 class Stage(StrEnum):
     """What a rollout is doing with one host that it has in hand."""
 
+    RESTORING = "Restoring"
     PROVISIONING = "Provisioning"
     JOINING = "Joining"
     VERIFYING = "Verifying"
@@ -138,6 +146,11 @@ class SessionHost(Struct, frozen=True, omit_defaults=True, dict=True):
     def is_powered_off(self) -> bool:
         """The VM exists and is stopped or deallocated: nobody can be on it, and it serves nobody."""
         return bool(self.vm_id) and self.power in ("deallocated", "deallocating", "stopped", "stopping")
+
+    @property
+    def is_retained(self) -> bool:
+        """It is kept, out of service, for a quick way back."""
+        return RETAINED_TAG in self.tags
 
     @property
     def is_tagged(self) -> bool:
@@ -336,6 +349,9 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     """All that a host pool's rollout remembers between turns; what is done is read from the pool instead.
 
     `desired` is the number of hosts that the pool shall have at the end (-1 until the first turn has counted them).
+    `size` is how many it had when an earlier rollout began, where that is known and this one is to restore it.
+    `previous` is the image version that most outdated hosts ran at the start: the one to go back to. A roll back has
+    `instead_of`: only hosts of that version are outdated, and `target` is the version that they had before.
     `settled` is how many hosts the last turn had not in hand: so a host that somebody else removed or added is noticed.
     `zones` is how many hosts each zone had at the start. `owed` are hosts to provision before any other. `due` names
     outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
@@ -357,6 +373,9 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     message: str = ""
     desired: int = -1
+    size: int = 0
+    previous: str = ""
+    instead_of: str = ""
     settled: int = 0
     zones: dict[str, int] = {}
     owed: tuple[Vacancy, ...] = ()
@@ -389,8 +408,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
 
     @property
     def ends_early(self) -> bool:
-        """A newer version takes over, or an operator has aborted it."""
-        return bool(self.superseded_by) or (self.command is not None and self.command.kind == "abort")
+        """A newer version takes over, or an operator has aborted it or rolls it back."""
+        return bool(self.superseded_by) or (self.command is not None and self.command.ends_it)
 
 
 _VERSION_ID = re.compile(
@@ -446,12 +465,14 @@ def short_version(version_id: str) -> str:
     return version_id if number is None else ".".join(str(part) for part in number)
 
 
-def is_outdated(host: SessionHost, target: str) -> bool:
-    """The host must be replaced to be on `target`.
+def is_outdated(host: SessionHost, target: str, instead_of: str = "") -> bool:
+    """The host must be replaced to be on `target`, or, in a roll back, because it runs the version `instead_of`.
 
     A host of the same image definition with a *higher* version is not outdated: a rollout never goes back to an older
     version by itself. A host whose image cannot be read, or of another definition, is outdated.
     """
+    if instead_of:
+        return host.image_version_id.lower() == instead_of.lower()
     return _is_older(host.image_version_id, target)
 
 

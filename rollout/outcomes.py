@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import CAPACITY_CODES, block
+from rollout.capacity import PUT_OFF_CODES, block
 from rollout.model import HostProgress, RolloutState, Stage
 from rollout.naming import number_in
 from rollout.steps import (
@@ -19,6 +19,8 @@ from rollout.steps import (
     QuarantineHost,
     ReleaseHost,
     RemoveHost,
+    RestoreHost,
+    RetainHost,
     SignOutSessions,
     StartDraining,
     Step,
@@ -99,7 +101,7 @@ def _succeeded(state: RolloutState, step: Step, now: datetime) -> RolloutState:
         # Attempts count how often an extension was started, so that one that fails again and again fails the host.
         started = structs.replace(progress, attempts=progress.attempts + 1, retry_at=now + TAKES[type(step)])
         return _with(state, step.host, started)
-    if isinstance(step, ProvisionHost | RemoveHost | StartDraining | ReleaseHost):
+    if isinstance(step, ProvisionHost | RemoveHost | RetainHost | RestoreHost | StartDraining | ReleaseHost):
         return _with(state, step.host, structs.replace(progress, attempts=0, retry_at=now + SETTLING))
     return state
 
@@ -143,9 +145,9 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
         if progress.stage is not Stage.DRAINING:
             return state  # they were told that they may stay; that it did not reach them holds nothing up
         progress = _not_told(progress, step.sessions)
-    if isinstance(step, ProvisionHost) and error.code in CAPACITY_CODES and not error.retry_after:
+    if isinstance(step, ProvisionHost) and error.code in PUT_OFF_CODES and not error.retry_after:
         return _no_room(state, step.host, progress, error, now)
-    if isinstance(step, RemoveHost) and error.code == "HostInUse" and progress.stage is Stage.REMOVING:
+    if isinstance(step, RemoveHost | RetainHost) and error.code == "HostInUse" and progress.stage is Stage.REMOVING:
         back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None)
         return _with(state, step.host, back)
     attempts = progress.attempts + 1

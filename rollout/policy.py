@@ -245,6 +245,41 @@ class SmokeTestGate(_Model, frozen=True):
     within: timedelta = hours(2)
 
 
+class QueryGate(_Model, frozen=True):
+    """A Log Analytics query, asked when smoke test, soak and approval hold: one number, at most or at least so much.
+
+    The number is the first column of the first row of the first table; everything else is left aside. It looks at the
+    last `timespan`, or at all since the ring's first host pool was started. A number that does not hold yet has
+    `within` to do so, and is asked for `every` so often. No row, an empty cell or a number that is not finite is no
+    data; `on_no_data` says what becomes of a ring that still has none after `within`. A query that Log Analytics
+    cannot understand, or whose answer is no number, fails the ring at once, except with `wait`; one that is not
+    answered within `within` fails it too. Neither ever passes.
+    """
+
+    workspace_id: str
+    query: Annotated[str, Meta(max_length=4000)]
+    at_most: float | None = None
+    at_least: float | None = None
+    timespan: timedelta | None = None
+    within: timedelta = hours(2)
+    every: timedelta = minutes(15)
+    on_no_data: Literal["fail", "pass", "wait"] = "fail"
+
+
+class SignInFailuresGate(_Model, frozen=True):
+    """A ready-made query: percent of the sign-ins to the ring's host pools that have failed since they were done.
+
+    Fewer than `least_sign_ins` are no data: that nobody has failed to sign in says little when nobody has tried.
+    """
+
+    workspace_id: str
+    at_most_percent: Percent = 5
+    least_sign_ins: Annotated[int, Meta(ge=1)] = 20
+    within: timedelta = hours(10)
+    every: timedelta = hours(1)
+    on_no_data: Literal["fail", "pass", "wait"] = "fail"
+
+
 class GatesPolicy(_Model, frozen=True):
     """What must hold, besides its host pools' success, before a ring counts as passed. All of it."""
 
@@ -252,6 +287,8 @@ class GatesPolicy(_Model, frozen=True):
     smoke_test: SmokeTestGate | None = None
     approval: ApprovalGate | None = None
     health: HealthGate | None = None
+    sign_in_failures: SignInFailuresGate | None = None
+    queries: dict[str, QueryGate] = {}
 
 
 class RingPolicy(_Model, frozen=True):
@@ -331,6 +368,8 @@ class PoolPolicy(_Model, frozen=True):
     so that `surge` + `max_unavailable` hosts are replaced at a time; session slots (`reserve`) bound both.
     `finish_within` (of the start) and `finish_by` (the first such time of day in `zone` at least twelve hours after it)
     say when the rollout shall be over: people are asked to leave as late as that allows, at once when neither is set.
+    With `on_failure` "roll_back" a pool whose hosts fail goes back to the version that it had, instead of only halting.
+    Hosts that are replaced are kept, switched off, for `retain_outdated`, so that a roll back has them back in minutes.
     The values of a `preset` fill in what the file does not say; in a policy that was read they are in the other keys.
     """
 
@@ -350,6 +389,8 @@ class PoolPolicy(_Model, frozen=True):
     finish_by: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = ""
     expected_provisioning: timedelta = minutes(25)
     on_newer_version: Literal["supersede", "wait"] = "supersede"
+    on_failure: Literal["halt", "roll_back"] = "halt"
+    retain_outdated: timedelta = timedelta(0)
     scaling_exclusion_tag: str = ""
     canary: CanaryPolicy = CanaryPolicy()
     drain: DrainPolicy = DrainPolicy()

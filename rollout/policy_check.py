@@ -23,6 +23,7 @@ from rollout.policy import (
     GatesPolicy,
     HealthPolicy,
     Percent,
+    PoolPolicy,
     RetentionPolicy,
     RingStart,
     SchedulePolicy,
@@ -38,6 +39,7 @@ _MAY_BE_ZERO = {
     (DrainPolicy, "disconnected_grace"),
     (HealthPolicy, "settle"),
     (RetentionPolicy, "end_of_life_after"),
+    (PoolPolicy, "retain_outdated"),
     (RingStart, "after"),
     (GatesPolicy, "soak"),
     (SchedulePolicy, "min_age"),
@@ -52,6 +54,7 @@ _EXPECTED: dict[Any, str] = {
     VersionNumber: "the number of an image version such as 2026.11.20",
     Subscription: "the id of a subscription, 00000000-0000-0000-0000-000000000000",
     bool: "true or false",
+    float: "a number",
     str: "text",
 }
 

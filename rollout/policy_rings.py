@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rollout.policy_check import Check
+from rollout.policy_queries import check_queries
 from rollout.policy_tree import Entry, child_path, meant, shorten
 
 MAX_RINGS = 20
@@ -35,6 +36,7 @@ def _check_rings_of(image: Entry, rings: tuple[Entry, ...], pools: tuple[Entry, 
         if name and named.setdefault(name, ring) is not ring:
             check.report_at(child_path(ring.path, "name"), ring.line, f"{shorten(name)} is the name of two rings")
         _check_lists(ring, check)
+        check_queries(ring, check)
         for member in _members(ring):
             pool = str(member.data)
             if pool not in images_of:

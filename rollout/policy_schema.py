@@ -18,6 +18,7 @@ from rollout.image_rules import SOURCES
 from rollout.policy import ImagePolicy, PoolPolicy
 from rollout.policy_rules import iso
 from rollout.presets import PRESETS
+from rollout.query_gate import known_names
 
 _REQUIRED_OF_POOLS = (
     ("name",),
@@ -69,6 +70,27 @@ _DESCRIPTIONS = {
         "smoke_test": "A script must have ended well on a host of each pool.",
         "approval": "A person must have said yes.",
         "health": "The ring's hosts on the new version must be healthy, judged when the other gates hold.",
+        "sign_in_failures": "Few enough sign-ins to the ring's host pools may have failed since they were done.",
+        "queries": "Log Analytics queries by name, each of which gives a number that must hold.",
+    },
+    "QueryGate": {
+        "workspace_id": "The Workspace ID of the Log Analytics workspace.",
+        "query": "KQL; the first column of the first row of the first table is the number. It may use "
+        f"{', '.join(known_names())}.",
+        "at_most": "The number must not be higher.",
+        "at_least": "The number must not be lower.",
+        "timespan": "How far back the query looks; not set for since the ring's first host pool was started.",
+        "within": "How long the number has to hold, from when it is first asked.",
+        "every": "How often it is asked.",
+        "on_no_data": "When there is still no data after `within`: fail, pass, or wait for as long as it takes.",
+    },
+    "SignInFailuresGate": {
+        "workspace_id": "The Workspace ID of the workspace that has the host pools' connection logs (WVDConnections).",
+        "at_most_percent": "Percent of the sign-ins that may have failed.",
+        "least_sign_ins": "Fewer sign-ins than this are no data.",
+        "within": "How long to wait for enough sign-ins, and for few enough failures.",
+        "every": "How often it is asked.",
+        "on_no_data": "When there are still too few sign-ins after `within`: fail, pass, or wait.",
     },
     "SmokeTestGate": {
         "script": "PowerShell; exit code 0 means that the host can serve people.",
@@ -138,6 +160,8 @@ _DESCRIPTIONS = {
         "finish_within": "When the rollout shall be over, from its start; people are asked to leave late.",
         "finish_by": "The same as a time of day in `zone`: the first one at least twelve hours after the start.",
         "expected_provisioning": "How long a new host takes until people can use it.",
+        "retain_outdated": "Replaced hosts are kept, switched off, for so long, for a quick roll back; PT0S: removed.",
+        "on_failure": "halt: stop when too many hosts fail. roll_back: then go back to the version before.",
         "on_newer_version": "supersede: a newer version takes over. wait: it starts when this rollout has ended.",
         "scaling_exclusion_tag": "Tag that keeps a scaling plan away from the hosts in hand; empty for none.",
         "canary": "The first hosts on the new version.",

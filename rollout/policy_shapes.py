@@ -16,13 +16,16 @@ from rollout.policy import (
     ImagePolicy,
     NoticeText,
     PoolPolicy,
+    QueryGate,
     RingPolicy,
     SchedulePolicy,
     SessionHostTemplate,
+    SignInFailuresGate,
     SmokeTestGate,
     Window,
 )
 from rollout.policy_tree import meant, shorten
+from rollout.query_gate import LONGEST_QUERY, known_names, unknown_names
 from rollout.recurrence import UnreadableRecurrence, read_recurrence
 from rollout.windows import UnreadableWindow, read_start, read_zone
 
@@ -170,6 +173,24 @@ def _script(text: str) -> Iterator[str]:
         yield f"has {len(text)} characters; at most {LONGEST_SCRIPT} are read, so let it fetch what is longer"
 
 
+def _workspace(text: str) -> Iterator[str]:
+    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", text):
+        hint = ", not its resource id" if text.startswith("/") else ""
+        yield (
+            "expected the Workspace ID of a Log Analytics workspace, 00000000-0000-0000-0000-000000000000 (in the "
+            f"portal on the workspace's overview){hint}, got {shorten(text)}"
+        )
+
+
+def _query(text: str) -> Iterator[str]:
+    if not text.strip():
+        yield "must not be empty: without a query there is no number"
+    elif len(text) > LONGEST_QUERY:
+        yield f"has {len(text)} characters; at most {LONGEST_QUERY} are read, so save what is longer as a function"
+    for name in unknown_names(text):
+        yield f"unknown name {shorten(name)}" + (meant(name, known_names()) or f"; there is {', '.join(known_names())}")
+
+
 def _os_disk(text: str) -> Iterator[str]:
     if text.lower() == "ultrassd_lrs":
         yield "UltraSSD_LRS cannot be used for OS disks: use Premium_LRS or StandardSSD_LRS"
@@ -192,6 +213,9 @@ SHAPES: dict[tuple[type[Struct], str], Shape] = {
     (PoolPolicy, "name"): _SHORT_NAME,
     (RingPolicy, "name"): _SHORT_NAME,
     (SmokeTestGate, "script"): _script,
+    (QueryGate, "workspace_id"): _workspace,
+    (QueryGate, "query"): _query,
+    (SignInFailuresGate, "workspace_id"): _workspace,
     (PoolPolicy, "host_pool_id"): _resource_id(
         "a host pool", "/providers/Microsoft.DesktopVirtualization/hostPools/{}"
     ),

@@ -24,7 +24,6 @@ from rollout.leaving import (
     those_that_may_go,
 )
 from rollout.model import (
-    QUARANTINE_TAG,
     HostProgress,
     Phase,
     PoolSnapshot,
@@ -32,7 +31,6 @@ from rollout.model import (
     Stage,
     count_of,
     definition_of,
-    is_outdated,
     short_version,
 )
 from rollout.naming import latest_number
@@ -46,14 +44,27 @@ from rollout.replacing import (
     keep_quarantined_hosts_marked,
     provision,
 )
+from rollout.retained import is_restorable, restore, retained_for
+from rollout.rolling_back import version_before, why_no_way_back
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_while_short, steer
 from rollout.steps import Decision, StepError
-from rollout.turn import DRAINED_STAGES, GRACE_ENDED, HOST_GONE, LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.turn import (
+    DRAINED_STAGES,
+    GRACE_ENDED,
+    HOST_GONE,
+    LATER,
+    LEAVING_STAGES,
+    NEW_HOST_STAGES,
+    SOON,
+    Turn,
+    is_set_aside,
+)
 from rollout.winding_down import (
     difference_in_size,
     stand_still,
     wind_down_aborted,
     wind_down_after_halt,
+    wind_down_for_roll_back,
     wind_down_superseded,
 )
 from rollout.windows import closes_at, is_open, next_opening
@@ -75,9 +86,24 @@ __all__ = [
 ]
 
 
-def start(rollout_id: str, pool_id: str, target: str, now: datetime) -> RolloutState:
-    """A rollout of image version `target` (a pinned resource id) on a host pool, before its first turn."""
-    return RolloutState(rollout_id=rollout_id, pool_id=pool_id, target=target, started_at=now, since=now)
+def start(
+    rollout_id: str, pool_id: str, target: str, now: datetime, *, instead_of: str = "", size: int = 0
+) -> RolloutState:
+    """A rollout of image version `target` (a pinned resource id) on a host pool, before its first turn.
+
+    With `instead_of` it is a roll back from that version: its target has been in use before, so that it needs no
+    canary, and the pool shall have `size` hosts again.
+    """
+    return RolloutState(
+        rollout_id=rollout_id,
+        pool_id=pool_id,
+        target=target,
+        started_at=now,
+        since=now,
+        instead_of=instead_of,
+        size=size,
+        canary_passed=bool(instead_of),
+    )
 
 
 def tell(state: RolloutState, command: Command | None) -> RolloutState:
@@ -99,8 +125,7 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
     turn = Turn(state, snapshot, policy, now)
     if state.desired < 0:
         if (refusal := why_refused(turn)) is not None:
-            turn.say(Phase.REFUSED, *refusal)
-            return turn.decision(done=True)
+            return _refuse(turn, *refusal)
         _begin(turn)
     _notice_what_others_did(turn)
     _take_strays_in_hand(turn)
@@ -111,6 +136,8 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
     if state.command is not None and state.is_paused:  # a newer version waits as well
         stand_still(turn, state.command)
         return _finish(turn) if _is_all_done(turn) else turn.decision()
+    if state.command is not None and state.command.kind == "roll_back":
+        return wind_down_for_roll_back(turn, state.command)
     if state.command is not None:
         return wind_down_aborted(turn, state.command)
     if state.superseded_by:
@@ -181,17 +208,18 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
         )
     if pool.max_session_limit <= 0:
         return "NoSessionLimit", f"host pool {pool.name} has no session limit, so its free session slots are unknown"
-    if turn.image is None or not definition_of(turn.target):
+    if (turn.image is None and not is_restorable(turn)) or not definition_of(turn.target):
         return "ImageVersionGone", f"image version {short_version(turn.target)} does not exist"
     # One region's failed copy makes the whole version Failed; where its copy is complete it can be used all the same.
-    unusable = turn.image.provisioning == "Failed" and not turn.image.has_arrived_somewhere
-    if unusable or turn.image.provisioning == "Deleting":
+    image = turn.image
+    unusable = image is not None and image.provisioning == "Failed" and not image.has_arrived_somewhere
+    if image is not None and (unusable or image.provisioning == "Deleting"):
         return "ImageVersionUnusable", (
-            f"image version {short_version(turn.target)} has provisioning state {turn.image.provisioning}"
+            f"image version {short_version(turn.target)} has provisioning state {image.provisioning}"
         )
     if not turn.settled:
         return "NoSessionHosts", f"host pool {pool.name} has no session hosts to replace"
-    return None
+    return why_no_way_back(turn) if turn.instead_of else None
 
 
 # ------------------------------------------------------------------------------------------- taking in what is there
@@ -199,7 +227,8 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
 
 def _begin(turn: Turn) -> None:
     """Count the pool and remember how it was."""
-    turn.desired = len(turn.settled)
+    turn.desired = turn.before.size or len(turn.settled)
+    turn.previous = version_before(turn.outdated, turn.instead_of)
     turn.before = structs.replace(turn.before, settled=len(turn.settled))
     for host in turn.settled:
         turn.zones[host.zone] = turn.zones.get(host.zone, 0) + 1
@@ -207,8 +236,21 @@ def _begin(turn: Turn) -> None:
     unhealthy = sick_since(turn.settled, {}, turn.policy.health, turn.now)
     turn.sick = dict.fromkeys(unhealthy, turn.before.started_at)
     how = "in place" if turn.policy.strategy == "in_place" else f"with up to {count_of(turn.surge, 'extra host')}"
-    outdated = f"{len(turn.outdated)} of {turn.desired} hosts are outdated"
-    turn.tell(f"{outdated}; rolling out {short_version(turn.target)} {how}")
+    if turn.instead_of:
+        back = f"rolling back from {short_version(turn.instead_of)} to {short_version(turn.target)} {how}"
+        turn.tell(f"{len(turn.outdated)} of {turn.desired} hosts are on {short_version(turn.instead_of)}; {back}")
+    else:
+        outdated = f"{len(turn.outdated)} of {turn.desired} hosts are outdated"
+        turn.tell(f"{outdated}; rolling out {short_version(turn.target)} {how}")
+
+
+def _refuse(turn: Turn, reason: str, message: str) -> Decision:
+    """End before anything was touched. A pool that has halted stays so when there is no way back."""
+    if turn.before.phase is Phase.ROLLING_BACK:
+        turn.say(Phase.HALTED, turn.before.reason, f"{turn.before.message}; there is no way back: {message}")
+    else:
+        turn.say(Phase.REFUSED, reason, message)
+    return turn.decision(done=True)
 
 
 def _notice_what_others_did(turn: Turn) -> None:
@@ -227,7 +269,7 @@ def _notice_what_others_did(turn: Turn) -> None:
         turn.desired = max(turn.desired + change, min(1, turn.size))
         verb = "removed" if change < 0 else "added"
         turn.tell(f"somebody else {verb} {count_of(abs(change), 'host')}: the pool's size is now {turn.desired}")
-    if turn.image is None:
+    if turn.image is None and turn.still_needed > len(retained_for(turn)):
         turn.halt("ImageVersionGone", f"image version {short_version(turn.target)} no longer exists")
 
 
@@ -271,15 +313,15 @@ def _take_strays_in_hand(turn: Turn) -> None:
     pool's rollouts only, so such a host belongs to nobody, whichever rollout its tag names.
     """
     for host in turn.hosts.values():
-        if not host.is_tagged or not host.vm_id or QUARANTINE_TAG in host.tags:
+        if not host.is_tagged or not host.vm_id or is_set_aside(host):
             continue
         if host.name in turn.in_hand or host.name in turn.quarantined:
             continue
-        if turn.is_steered(host) and is_outdated(host, turn.target) and host.name not in turn.skipped:
+        if turn.is_steered(host) and turn.is_outdated(host) and host.name not in turn.skipped:
             continue
         stage = Stage.GIVING_BACK if host.registration else Stage.DISCARDING
         # A host just put into service may be listed with its tag a little longer: it is looked at again first.
-        is_new = bool(host.registration) and not is_outdated(host, turn.target)
+        is_new = bool(host.registration) and not turn.is_outdated(host)
         retry_at = turn.now + SETTLING if is_new and host.is_held_by(turn.rollout_id) else None
         turn.put(host.name, HostProgress(stage=stage, since=turn.now, retry_at=retry_at))
         turn.wake(turn.now + SOON)
@@ -305,6 +347,7 @@ def _start_more(turn: Turn) -> None:
         # Until the next window they shall serve people again; what was begun in the window is finished.
         for host in give_back_order(turn.steered)[:STARTS_PER_TURN]:
             give_back(turn, host.name, "the window has closed")
+    restore(turn)
     if _may_provision(turn):
         provision(turn, limit=min(turn.still_needed, STARTS_PER_TURN))
 
@@ -398,7 +441,11 @@ def _finish(turn: Turn) -> Decision:
         return turn.decision()
     target, hosts, size = short_version(turn.target), len(turn.current), difference_in_size(turn)
     exceptions = [f"{name} ({why})" for name, why in [*turn.skipped.items(), *turn.quarantined.items()]]
-    if exceptions:
+    if turn.instead_of:
+        but = f"; skipped or quarantined: {', '.join(exceptions)}" if exceptions else ""
+        here = f"{hosts} hosts are in service, none of them on {short_version(turn.instead_of)}"
+        turn.say(Phase.ROLLED_BACK, "RolledBack", f"rolled back to {target}: {here}{but}{size}")
+    elif exceptions:
         turn.say(
             Phase.SUCCEEDED_WITH_SKIPS,
             "DoneWithSkips",
@@ -440,6 +487,7 @@ def _say_where_we_are(turn: Turn) -> None:
 
 
 _DOING = {
+    Stage.RESTORING: "being started again",
     Stage.PROVISIONING: "being provisioned",
     Stage.JOINING: "joining its directory and the host pool",
     Stage.VERIFYING: "registered and must prove that it is well",
@@ -458,6 +506,7 @@ def _say_waiting_for_a_window(turn: Turn) -> None:
 
 def _say_rolling(turn: Turn, new: int, leaving: int) -> None:
     phase = Phase.ROLLING if turn.canary_passed else Phase.CANARY
+    phase = Phase.ROLLING_BACK if turn.instead_of else phase
     done = f"{len(turn.current)} of {turn.desired} hosts are on {short_version(turn.target)}"
     waiting_for = f"{_those_leaving(turn, leaving)}, {new} on their way"
     unfit = len(lasting(turn.sick, turn.policy.health.settle, turn.now))

@@ -33,6 +33,7 @@ class HostState(StrEnum):
     STEERED = "Steered"
     DRAINING = "Draining"
     REMOVING = "Removing"
+    RETAINED = "Retained"
     PROVISIONING = "Provisioning"
     JOINING = "Joining"
     VERIFYING = "Verifying"
@@ -99,10 +100,10 @@ def view_pool(
 
     `status` is what that rollout shows of itself, None when nobody knows.
     """
-    target = target or _newest(snapshot)
+    target, instead_of = target or _newest(snapshot), "" if status is None else status.instead_of
     deadlines = {} if status is None else _deadlines(status)
     hosts = [_view(host, target, status, deadlines) for host in snapshot.hosts]
-    outdated = sum(host.load for host in snapshot.hosts if is_outdated(host, target))
+    outdated = sum(host.load for host in snapshot.hosts if is_outdated(host, target, instead_of))
     in_use = [host for host, view in zip(snapshot.hosts, hosts, strict=True) if view.state in _IN_USE]
     drained = [host for host, view in zip(snapshot.hosts, hosts, strict=True) if view.state in _HELD]
     slots = count_slots(snapshot.pool, in_use, drained, policy.reserve)
@@ -136,9 +137,11 @@ def state_of(host: SessionHost, target: str, status: PoolStatus | None, deadline
         return HostState.QUARANTINED
     if host.provisioning == "Deleting" or not host.vm_id:
         return HostState.REMOVING
+    if host.is_retained:
+        return HostState.RETAINED
     if not host.registration:
         return HostState.JOINING if host.provisioning in ("Succeeded", "Updating") else HostState.PROVISIONING
-    if is_outdated(host, target):
+    if is_outdated(host, target, "" if status is None else status.instead_of):
         if status is not None and host.name in status.skipped:
             return HostState.SKIPPED
         if not host.is_tagged or host.allows_new_sessions:

@@ -20,12 +20,12 @@ from rollout.model import (
     SessionHost,
     Stage,
     Vacancy,
-    is_outdated,
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
 from rollout.outcomes import MAX_ATTEMPTS, REGISTERS_AFTER, SWITCHING_OFF, TAKES
 from rollout.policy import hosts_of
+from rollout.retained import restoring
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -92,6 +92,8 @@ def advance_new_hosts(turn: Turn) -> None:
             continue
         if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > _time_to_be_ready(turn, name, progress):
             fail(turn, name, "NotReadyInTime", _why_not_ready(turn, progress, host))
+        elif progress.stage is Stage.RESTORING:
+            _await_start(turn, name, progress, host)
         elif progress.stage is Stage.PROVISIONING:
             _await_vm(turn, name, progress, host)
         elif progress.stage is Stage.JOINING:
@@ -127,10 +129,15 @@ def _take_aside(turn: Turn, name: str, vacancy: Vacancy, code: str, why: str) ->
         turn.halt(code, f"the canary {name} failed: {why}")
         return
     tolerated = turn.policy.health.max_failed_hosts
-    failed = sum(reason != REMOVAL_FAILS for reason in turn.quarantined.values())
+    failed = sum(reason != REMOVAL_FAILS and not _is_refused(turn, n) for n, reason in turn.quarantined.items())
     if failed > tolerated:
         message = f"{failed} new hosts failed, {tolerated} tolerated; the last was {name}: {why}"
         turn.halt("TooManyFailedHosts", message)
+
+
+def _is_refused(turn: Turn, name: str) -> bool:
+    """The host runs the version that is rolled back: that it has failed is why, and says nothing of the one before."""
+    return bool(turn.instead_of) and name in turn.hosts and turn.is_outdated(turn.hosts[name])
 
 
 def keep_remains(turn: Turn, name: str) -> None:
@@ -228,6 +235,18 @@ def _await_vm(turn: Turn, name: str, progress: HostProgress, host: SessionHost |
         _await_registration(turn, name, turn.enter(name, Stage.JOINING), host)
     else:
         turn.wake_unhurried(turn.now + UNDER_WAY)
+
+
+def _await_start(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
+    """A retained host is being started: when it runs it is proven like a new one."""
+    if host is None or not host.vm_id:
+        _vanished(turn, name, host)
+    elif host.power == "running" and not host.is_retained:
+        _verify(turn, name, turn.enter(name, Stage.VERIFYING), host)
+    else:
+        if turn.is_due(progress) and not turn.is_busy(name):
+            turn.redo(restoring(host))
+        turn.wake(turn.now + SOON)
 
 
 def _vm_failed(turn: Turn, name: str, host: SessionHost) -> None:
@@ -424,7 +443,7 @@ class _Models(NamedTuple):
         """Those of this turn."""
         given_back = turn.in_stage([Stage.STEERING, Stage.GIVING_BACK])
         in_hand = [turn.hosts[name] for name in given_back if name in turn.hosts]
-        to_go = [host for host in in_hand if is_outdated(host, turn.target) and host.name not in turn.skipped]
+        to_go = [host for host in in_hand if turn.is_outdated(host) and host.name not in turn.skipped]
         ordered = drain_order([*turn.outdated, *to_go])
         special = [host for host in ordered if is_special(turn, host)]
         return cls(special, [host for host in ordered if not is_special(turn, host)])
@@ -486,7 +505,7 @@ def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:
     if not turn.zones:
         return vacancy.zone
     coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
-    have = [host.zone for host in [*turn.current, *coming_back] if not is_outdated(host, turn.target)]
+    have = [host.zone for host in [*turn.current, *coming_back] if not turn.is_outdated(host)]
     have += [progress.zone for progress in turn.in_stage(NEW_HOST_STAGES).values()]
     return max(turn.zones, key=lambda zone: (turn.zones[zone] - have.count(zone), zone == vacancy.zone, zone))
 

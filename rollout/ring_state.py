@@ -11,13 +11,14 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from rollout.assignments import ImageRollout
-from rollout.commands import Command, Refused, obey
+from rollout.commands import Command, CommandKind, Refused, obey
 from rollout.expected import compared
 from rollout.gate_views import GateView, gates_of
 from rollout.gates import Approval, AskedApproval, GateState, HealthLook, RingPhase, asked_of, refusal_of
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import RingPolicy
+from rollout.query_gate import QueryLook, with_look
 from rollout.ring_steps import VersionLook
 from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
@@ -69,6 +70,15 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     message: str = ""
     told: str = ""
     command: Command | None = None
+
+
+_VERBS: dict[CommandKind, str] = {
+    "pause": "pauses",
+    "resume": "resumes",
+    "abort": "aborts",
+    "roll_back": "rolls back",
+    "supersede": "supersedes",
+}
 
 
 def begin(rollout: ImageRollout, rollout_id: str, now: datetime) -> RolloutProgress:
@@ -126,6 +136,15 @@ def record_smoke_test(progress: RolloutProgress, ring: RingPolicy, pool: str, ru
     return with_ring(progress, ring.name, structs.replace(state, gate=gate))
 
 
+def record_query(progress: RolloutProgress, ring: str, name: str, look: QueryLook) -> RolloutProgress:
+    """A query of a ring was asked."""
+    state = progress.rings[ring]
+    if state.gate is None:
+        return progress
+    gate = structs.replace(state.gate, queries=with_look(state.gate.queries, name, look))
+    return with_ring(progress, ring, structs.replace(state, gate=gate))
+
+
 def pools_to_judge(progress: RolloutProgress, ring: RingPolicy) -> list[str]:
     """The pools of a ring that have got the version."""
     got = (Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS)
@@ -161,7 +180,7 @@ def record_command(progress: RolloutProgress, given: Command, now: datetime) -> 
     A command that changes nothing is told all the same. Its host pools learn of it by themselves, see lease.command.
     """
     standing = obey(progress.command, structs.replace(given, at=now))
-    verb = {"pause": "pauses", "resume": "resumes", "abort": "aborts", "supersede": "supersedes"}[given.kind]
+    verb = _VERBS[given.kind]
     because = f": {given.reason}" if given.reason else ""
     if isinstance(standing, Refused):
         return progress, f"{given.by} {verb} the rollout, and it changes nothing: {standing.why}"
@@ -225,7 +244,7 @@ def result_message(progress: RolloutProgress, counted: str) -> str:
     """The sentence that a rollout ends with: how many pools stand where, which ring failed and why."""
     failed = [f"ring {name}: {r.why}" for name, r in progress.rings.items() if name and r.phase is RingPhase.FAILED]
     unwritten = [f"the image version could not be marked: {progress.mark.error}"] if progress.mark.has_failed else []
-    told = {"abort": "aborted", "supersede": "superseded"}
+    told = {"abort": "aborted", "roll_back": "to be rolled back", "supersede": "superseded"}
     command = progress.command
     ended = [f"{told[command.kind]} {command.spoken}"] if command is not None and command.kind in told else []
     return "; ".join([counted, *ended, *failed, *unwritten])
@@ -244,8 +263,8 @@ def comparisons(progress: RolloutProgress, rollout: ImageRollout) -> tuple[str, 
 
 
 def was_aborted(progress: RolloutProgress) -> bool:
-    """An operator has aborted the rollout as a whole."""
-    return progress.command is not None and progress.command.kind == "abort"
+    """An operator has aborted the rollout as a whole, or rolls it back."""
+    return progress.command is not None and progress.command.ends_it
 
 
 def was_rejected(progress: RolloutProgress) -> bool:

@@ -76,6 +76,22 @@ class SmokeTest(Struct, frozen=True):
         return f"smoke:{self.policy.name}"
 
 
+class QueryLogs(Struct, frozen=True):
+    """Ask a Log Analytics workspace a query about the time from `start` to `end`. `name` is the ring's for it."""
+
+    ring: str
+    name: str
+    workspace_id: str
+    query: str
+    start: datetime
+    end: datetime
+
+    @property
+    def key(self) -> str:
+        """What tells it from other steps."""
+        return f"query:{self.ring}:{self.name}"
+
+
 class MarkVersion(Struct, frozen=True):
     """Set or clear excludeFromLatest, and write the verdict on the version if there is one."""
 
@@ -112,7 +128,9 @@ class AddRegions(Struct, frozen=True):
         return "add_regions"
 
 
-RingStep = ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | MarkVersion | SetReplicas | AddRegions
+RingStep = (
+    ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | QueryLogs | MarkVersion | SetReplicas | AddRegions
+)
 
 
 class VersionLook(Struct, frozen=True):

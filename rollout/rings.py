@@ -22,12 +22,14 @@ from rollout.instance_ids import digest
 from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import PoolPolicy, RingPolicy
+from rollout.query_gate import QueryFacts, filled, span_of
 from rollout.replicas import Footprint
 from rollout.replication import RegionDecision, ReplicationReport, assess, decide_regions
 from rollout.ring_state import RingState, RolloutProgress, asked, pools_to_judge, rings_of, with_ring
 from rollout.ring_steps import (
     AddRegions,
     JudgeHosts,
+    QueryLogs,
     ReadRegions,
     ReadVersion,
     RingStep,
@@ -36,6 +38,7 @@ from rollout.ring_steps import (
     SmokeTest,
     VersionLook,
 )
+from rollout.sign_ins import queries_of
 from rollout.status import LONGEST_MESSAGE, PoolStatus
 from rollout.verdicts import Verdict
 from rollout.windows import is_open, next_opening
@@ -102,6 +105,8 @@ class _Turn:
         command = self._progress.command
         if command is not None and command.kind == "abort":
             self._start_no_more(Phase.ABORTED, "AbortedByOperator", f"aborted {command.spoken}")
+        elif command is not None and command.kind == "roll_back":
+            self._start_no_more(Phase.ABORTED, "RollBackRequested", f"to be rolled back {command.spoken}")
         elif command is not None and command.kind == "supersede":
             self._start_no_more(Phase.SUPERSEDED, "NewerVersion", f"superseded {command.spoken}")
         elif command is not None:
@@ -232,6 +237,7 @@ class _Turn:
             self._fail(ring, verdict.reason, verdict.message, _VERDICTS.get(verdict.reason))
         else:
             self._say(Phase.WAITING_GATE, f"ring {ring.name}: {verdict.message}")
+            self._ask_queries(ring, gate, verdict.queries)
             if verdict.look:
                 for name in pools:
                     if name not in gate.looked:
@@ -244,6 +250,16 @@ class _Turn:
             if verdict.wake_at is not None:
                 self._wakes.append(verdict.wake_at)
             self._tell_once(f"{ring.name}{verdict.message}", f"ring {ring.name}: {verdict.message}")
+
+    def _ask_queries(self, ring: RingPolicy, gate: GateState, names: tuple[str, ...]) -> None:
+        queries = queries_of(ring.gates)
+        started = self._ring(ring).started_at or gate.opened_at
+        pools = tuple(self._pools[name].host_pool_id for name in pools_to_judge(self._progress, ring))
+        facts = QueryFacts(self._version, ring.name, pools, started, gate.opened_at, self._now)
+        for name in names:
+            query = queries[name]
+            text = filled(query.query, facts)
+            self._ask(QueryLogs(ring.name, name, query.workspace_id, text, *span_of(query, facts)))
 
     # ------------------------------------------------------------------------------------------------- how a ring ends
 
@@ -258,11 +274,12 @@ class _Turn:
     def _failure(self, ring: RingPolicy) -> tuple[str, str, Verdict | None] | None:
         """Why a ring whose pools have all ended has failed; None when its gates are to be asked."""
         statuses = [self._progress.ended[name] for name in ring.host_pools]
-        halted = next((status for status in statuses if status.phase is Phase.HALTED), None)
+        halted = next((status for status in statuses if status.phase in (Phase.HALTED, Phase.ROLLED_BACK)), None)
         if halted is not None:
             # A region without a copy says nothing about the image.
             verdict = None if halted.reason == REGION_MISSING else Verdict.FAILED
-            return "RingHalted", f"host pool {halted.pool} halted: {halted.message}", verdict
+            how = "halted" if halted.phase is Phase.HALTED else "was rolled back"
+            return "RingHalted", f"host pool {halted.pool} {how}: {halted.message}", verdict
         against = next((status for status in statuses if _speaks_against(status)), None)
         if against is not None:
             return "RingFailed", f"host pool {against.pool} ended {against.phase}: {against.message}", None
@@ -550,6 +567,7 @@ _VERDICTS = {
     "ApprovalTimedOut": Verdict.VETOED,
     "SmokeTestFailed": Verdict.FAILED,
     "Unhealthy": Verdict.FAILED,
+    "QueryBreached": Verdict.FAILED,
 }
 """What gates that do not hold say about the image. Where nothing could be found out they say nothing."""
 
@@ -558,7 +576,7 @@ def _speaks_against(status: PoolStatus) -> bool:
     """The pool's end stops its ring and the later ones: a copy that never came says nothing about the image."""
     if status.phase is Phase.FAILED:
         return status.reason != NOT_REPLICATED
-    return status.phase in (Phase.HALTED, Phase.ABORTED, Phase.SUPERSEDED, Phase.BLOCKED)
+    return status.phase in (Phase.HALTED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.BLOCKED)
 
 
 def _pause(waited: timedelta, deadline: timedelta) -> timedelta:

@@ -22,10 +22,11 @@ LONGEST_STATUS = 7_500
 class PoolStatus(Struct, frozen=True, omit_defaults=True):
     """Where a host pool's rollout stands: phase, why, since when, and when it looks again (None: it has ended).
 
-    `started` is when the pool's turn came. `in_hand` counts hosts by what is being done with them; `quarantined` and
-    `skipped` list up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose
-    people are to have left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest
-    ones, as many as there is room for.
+    `started` is when the pool's turn came, `previous` the id of the version to go back to, `instead_of` that of the one
+    that a roll back replaces. `in_hand` counts hosts by what is being done with them; `quarantined` and `skipped` list
+    up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose people are to have
+    left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest ones, as many as
+    there is room for.
     """
 
     pool: str
@@ -36,6 +37,8 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     since: datetime | None = None
     next: datetime | None = None
     started: datetime | None = None
+    previous: str = ""
+    instead_of: str = ""
     desired: int = 0
     wave: int = 0
     in_hand: dict[str, int] = {}
@@ -59,6 +62,8 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         since=state.since,
         next=next_look,
         started=state.started_at,
+        previous=state.previous,
+        instead_of=state.instead_of,
         desired=max(0, state.desired),
         wave=state.wave,
         in_hand=dict(sorted(Counter(str(host.stage) for host in state.in_hand.values()).items())),

@@ -111,6 +111,29 @@ class RemoveHost(Struct, frozen=True, tag=True):
     reason: str
 
 
+class RetainHost(Struct, frozen=True, tag=True):
+    """Read drain mode and sessions again; only when drained and empty tag the VM as retained, then switch it off.
+
+    A VM that carries the tag and is off is let go of: the rollout's tag comes off, and the one that keeps autoscale
+    away stays. Fails with code HostInUse, nothing changed, when somebody is on the host or it accepts sessions.
+    """
+
+    host: str
+    vm_id: str
+    registration: str
+    until: datetime
+    reason: str
+
+
+class RestoreHost(Struct, frozen=True, tag=True):
+    """Take a retained host back: the rollout's tag on, the retained tag off, then start the VM; drain mode stays on."""
+
+    host: str
+    vm_id: str
+    registration: str
+    reason: str
+
+
 class QuarantineHost(Struct, frozen=True, tag=True):
     """Keep a failed host for investigation: drain mode on, quarantine tag on, the rollout's tag off."""
 
@@ -131,6 +154,8 @@ Step = (
     | NotifySessions
     | SignOutSessions
     | RemoveHost
+    | RetainHost
+    | RestoreHost
     | QuarantineHost
 )
 

@@ -28,7 +28,7 @@ from rollout.outcomes import LISTED_LATE
 from rollout.policy import PoolPolicy, hosts_at_a_time, hosts_of, surge_of, unavailable_of
 from rollout.steps import Decision, NotifySessions, Step
 
-NEW_HOST_STAGES = frozenset({Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
+NEW_HOST_STAGES = frozenset({Stage.RESTORING, Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
 LEAVING_STAGES = frozenset({Stage.DRAINING, Stage.REMOVING})
 DRAINED_STAGES = frozenset({Stage.STEERING, Stage.DRAINING})
 
@@ -79,6 +79,11 @@ class _Steered(NamedTuple):
     hosts: list[SessionHost]
 
 
+def is_set_aside(host: SessionHost) -> bool:
+    """The host is out of service and part of nothing: kept for investigation, or for a quick way back."""
+    return QUARANTINE_TAG in host.tags or host.is_retained
+
+
 class Turn:
     """A rollout's turn: mutable while it is decided, frozen into a Decision at the end.
 
@@ -97,6 +102,8 @@ class Turn:
         self.now = now
         self.rollout_id = state.rollout_id
         self.target = state.target
+        self.instead_of = state.instead_of
+        self.previous = state.previous
         self.hosts = {host.name: host for host in snapshot.hosts}
         self.phase = state.phase
         self.reason = state.reason
@@ -168,6 +175,10 @@ class Turn:
         """This rollout holds the host in drain mode. Before the canary has passed it holds none: see pool._strays."""
         return self.canary_passed and not host.allows_new_sessions and host.is_held_by(self.rollout_id)
 
+    def is_outdated(self, host: SessionHost) -> bool:
+        """The host must be replaced: it runs an older version than the target, or the one that is rolled back."""
+        return is_outdated(host, self.target, self.instead_of)
+
     def _sorted_out(self) -> _Views:
         """Every host looked at once for all views, and again only when a host has changed hands: pools are large."""
         if self._views is None:
@@ -175,10 +186,10 @@ class Turn:
             for host in self.hosts.values():
                 if not (host.vm_id and host.registration) or host.provisioning == "Deleting":
                     continue
-                if host.name in self.in_hand or host.name in self.quarantined or QUARANTINE_TAG in host.tags:
+                if host.name in self.in_hand or host.name in self.quarantined or is_set_aside(host):
                     continue
                 views.settled.append(host)
-                if not is_outdated(host, self.target):
+                if not self.is_outdated(host):
                     views.current.append(host)
                 elif host.name in self.skipped:
                     views.left_alone.append(host)
@@ -206,7 +217,7 @@ class Turn:
     def _coming_back(self) -> int:
         """Hosts being given back that will stay: skipped ones, and current ones that an ended run had left drained."""
         returning = [self.hosts[name] for name in self.in_stage([Stage.GIVING_BACK]) if name in self.hosts]
-        return sum(host.name in self.skipped or not is_outdated(host, self.target) for host in returning)
+        return sum(host.name in self.skipped or not self.is_outdated(host) for host in returning)
 
     @property
     def size(self) -> int:
@@ -429,6 +440,7 @@ class Turn:
             message=self.message,
             since=self.before.since if same else self.now,
             desired=self.desired,
+            previous=self.previous,
             settled=len(self.settled),
             zones=self.zones,
             owed=tuple(self.owed),

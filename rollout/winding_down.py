@@ -12,7 +12,7 @@ from rollout.commands import Command
 from rollout.drain import withdrawn_notice
 from rollout.leaving import advance_leaving_hosts, start_wave
 from rollout.model import Phase, Stage, count_of, short_version
-from rollout.replacing import is_marked, is_special, keep_quarantined_hosts_marked, provision
+from rollout.replacing import advance_new_hosts, is_marked, is_special, keep_quarantined_hosts_marked, provision
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_all, give_back_while_short
 from rollout.steps import Decision
 from rollout.turn import NEW_HOST_STAGES, SOON, Turn
@@ -80,6 +80,24 @@ def wind_down_aborted(turn: Turn, command: Command) -> Decision:
     keep_quarantined_hosts_marked(turn)
     done = not (turn.in_hand or turn.steered or turn.steps or turn.surplus < 0)
     return _ended_or(turn, Phase.ABORTED, "AbortedByOperator", f"aborted {command.spoken}", done)
+
+
+def wind_down_for_roll_back(turn: Turn, command: Command) -> Decision:
+    """An operator rolls the pool back: let go of everything as fast as may be, so that the roll back can begin.
+
+    Hosts of the refused version that are not in service yet are taken away instead of finished, and the pool's size is
+    left to the roll back.
+    """
+    for name in turn.in_stage(NEW_HOST_STAGES):
+        if not turn.is_busy(name):
+            turn.enter(name, Stage.DISCARDING)
+            turn.tell(f"{name} is not finished: the rollout is rolled back")
+    give_back_all(turn, "the rollout is rolled back")
+    advance_new_hosts(turn)
+    advance_leaving_hosts(turn)
+    keep_quarantined_hosts_marked(turn)
+    done = not (turn.in_hand or turn.steered or turn.steps)
+    return _ended_or(turn, Phase.ABORTED, "RollBackRequested", f"to be rolled back {command.spoken}", done)
 
 
 def stand_still(turn: Turn, command: Command) -> None:

@@ -13,13 +13,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from simulator import (
     desktop_routes,
     gallery_routes,
+    log_analytics,
     machine_routes,
     marketplace_routes,
     run_command_routes,
     scale_set_routes,
     session_routes,
+    surrounding_routes,
     usage_routes,
 )
+from simulator.access import Access, permission_routes
 from simulator.errors import AzureError
 from simulator.estate import Estate
 from simulator.faults import compute_policy
@@ -31,9 +34,10 @@ _MAX_BODY = 4 * 1024 * 1024
 
 
 class Arm:
-    """The wire format of every operation a rollout needs (facts 2.1, 3.1, 4).
+    """The wire format of every operation a rollout needs (facts 2.1, 3.1, 4), and of Log Analytics' query API.
 
     `calls` counts requests by operation, `statuses` answers by HTTP status. `actor` is who the journal says has asked.
+    With `access` calls are refused that its roles do not allow; without it everybody may do everything.
     `throttled` switches ARM's and Compute's token buckets on. `retry_after` is what answers about long-running
     operations recommend, in seconds. `listeners` hear of every answer: (operation, request, answer).
     """
@@ -46,8 +50,10 @@ class Arm:
         page_size: int = 200,
         throttled: bool = False,
         retry_after: int = 10,
+        access: Access | None = None,
     ) -> None:
         self.estate = estate
+        self.access = access
         self.actor = actor
         self.page_size = page_size
         self.retry_after = retry_after
@@ -58,8 +64,10 @@ class Arm:
         self._rng = estate.world.stream("arm")
         images = (gallery_routes, marketplace_routes)
         compute = (machine_routes, scale_set_routes, run_command_routes, usage_routes)
-        modules = (*images, *compute, desktop_routes, session_routes)
-        self._routes = _Table(chain.from_iterable(module.routes(estate) for module in modules))
+        modules = (*images, *compute, desktop_routes, session_routes, surrounding_routes)
+        routes = chain.from_iterable(module.routes(estate) for module in modules)
+        others = chain(log_analytics.routes(estate.workspaces), permission_routes(lambda: self.access))
+        self._routes = _Table(chain(routes, others))
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None = None) -> Answer:
         """Answer one request. Raises ConnectionLost when a fault breaks the connection, and nothing else."""
@@ -78,13 +86,16 @@ class Arm:
         return answer
 
     def _answer(self, request: Request, route: Route | None, body: bytes | str | None) -> Answer:
-        _check_api_version(request)
+        if route is None or route.of_manager:
+            _check_api_version(request)
         if route is None:
             raise self._no_route(request)
         verb = "LIST" if route.lists else request.method
-        if self.buckets is not None:
+        if self.buckets is not None and route.of_manager:
             self.buckets.take(request.method, request.path, _policy(request, route))
         request = replace(request, body=_parse(body))
+        if self.access is not None:
+            self.access.check(request.method, request.path, request.body)
         # A further page is not the same list as the first one when an older state of it is returned.
         path = f"{request.path}?{request.query['$skiptoken']}" if "$skiptoken" in request.query else request.path
 
@@ -120,7 +131,7 @@ class Arm:
         }
         if answer.status < 400 and "Retry-After" in answer.headers:
             headers["Retry-After"] = str(self.retry_after)
-        if self.buckets is not None and route is not None:
+        if self.buckets is not None and route is not None and route.of_manager:
             left = self.buckets.remaining(request.method, request.path, _policy(request, route))
             headers.update({name: value for name, value in left.items() if name not in headers})
         return replace(answer, headers=headers)

@@ -16,6 +16,7 @@ from rollout.model import (
     AGENT_EXTENSION,
     JOIN_EXTENSION,
     QUARANTINE_TAG,
+    RETAINED_TAG,
     ROLLOUT_TAG,
     PoolSnapshot,
 )
@@ -29,6 +30,8 @@ from rollout.steps import (
     QuarantineHost,
     ReleaseHost,
     RemoveHost,
+    RestoreHost,
+    RetainHost,
     SignOutSessions,
     StartDraining,
     Step,
@@ -84,6 +87,8 @@ class DirectAzure:
             NotifySessions: self._notify,
             SignOutSessions: self._sign_out,
             RemoveHost: self._remove,
+            RetainHost: self._retain,
+            RestoreHost: self._restore,
             QuarantineHost: self._quarantine,
         }
 
@@ -205,6 +210,20 @@ class DirectAzure:
             raise _in_use(f"{step.host} has registered meanwhile")
         if step.vm_id:
             self._call("DELETE", step.vm_id, lambda: self.estate.machines.delete(step.vm_id))
+
+    def _retain(self, step: RetainHost) -> None:
+        machine = self._call("GET", step.vm_id, lambda: self.estate.machines.get(step.vm_id))
+        if RETAINED_TAG in machine.tags and self._is_switched_off(step.vm_id):
+            self._edit_tags(step.vm_id, lambda tags: _without(tags, ROLLOUT_TAG))
+            return
+        self._require_unused(step.registration)
+        until = step.until.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._edit_tags(step.vm_id, lambda tags: {RETAINED_TAG: until, **tags})
+        self._call("POST", f"{step.vm_id}/deallocate", lambda: self.estate.machines.deallocate(step.vm_id))
+
+    def _restore(self, step: RestoreHost) -> None:
+        self._edit_tags(step.vm_id, lambda tags: self._held(_without(tags, RETAINED_TAG)))
+        self._call("POST", f"{step.vm_id}/start", lambda: self.estate.machines.start(step.vm_id))
 
     def _quarantine(self, step: QuarantineHost) -> None:
         self._set_drain_mode(step.registration, on=True)

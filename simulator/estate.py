@@ -18,6 +18,7 @@ from simulator.host_pools import HostPools, SessionHost
 from simulator.interference import Interference
 from simulator.journal import Journal, Listener
 from simulator.ledger import Ledger
+from simulator.log_analytics import Workspaces
 from simulator.machines import Machines
 from simulator.operations import Operations
 from simulator.people import People
@@ -26,6 +27,7 @@ from simulator.run_commands import RunCommands
 from simulator.scale_sets import ScaleSets
 from simulator.session_hosts import SessionHosts
 from simulator.sessions import Sessions
+from simulator.surroundings import Surroundings
 from simulator.timings import Timings
 from simulator.world import AZURE, World
 
@@ -34,9 +36,9 @@ class Estate:
     """A simulated Azure. The clock is outside: every public call first lets happen what is due by `now()`.
 
     The parts: `galleries`, `machines`, `scale_sets`, `attachments` (interfaces and disks), `extensions`,
-    `run_commands`, `pools`, `hosts` (session hosts), `sessions`, `people`, `quota`, `directory`, `operations`,
-    `autoscale`, `interference`, `faults`. Their methods are what an administrator can ask of Azure, and raise
-    `simulator.errors.AzureError` as Azure would refuse.
+    `run_commands`, `pools`, `hosts` (session hosts), `sessions`, `workspaces` (Log Analytics), `people`, `quota`,
+    `directory`, `operations`, `autoscale`, `interference`, `faults`. Their methods are what an administrator can ask of
+    Azure, and raise `simulator.errors.AzureError` as Azure would refuse.
     The same seed and the same calls give the same journal.
     """
 
@@ -69,8 +71,10 @@ class Estate:
         }
         self.extensions = Extensions(world, self.machines, self.operations, effects)
         self.run_commands = RunCommands(world, self.machines, self.operations)
+        self.workspaces = Workspaces(world, self.sessions)
         self.people = People(world, self.pools, self.sessions)
         self.autoscale = Autoscale(world, self.pools, self.machines)
+        self.surroundings = Surroundings()
         self.interference = Interference(self)
 
     @property

@@ -218,9 +218,9 @@ def version_body(version: ImageVersion, status_at: datetime | None = None) -> Js
 def image_body(definition: ImageDefinition) -> Json:
     """An image definition as ARM shows it."""
     properties: Json = {
-        "hyperVGeneration": "V2",
+        "hyperVGeneration": definition.generation,
         "architecture": "x64",
-        "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}],
+        "features": [{"name": "SecurityType", "value": definition.security}] if definition.security else [],
         "osType": "Windows",
         "osState": "Generalized",
         "identifier": {"publisher": definition.publisher, "offer": definition.offer, "sku": definition.sku},

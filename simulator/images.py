@@ -16,7 +16,7 @@ class Flaws:
     """What is wrong with an image: how the machines made from it behave. The default is a good image.
 
     `degrades_fraction` of the hosts turn unhealthy `degrades_after` their registration. `slow` multiplies every
-    duration of a machine made from the image.
+    duration of a machine made from the image. `sign_ins_fail` is the share of sign-ins that do not get beyond the host.
     """
 
     never_boots: bool = False
@@ -26,6 +26,7 @@ class Flaws:
     degrades_after: timedelta | None = None
     degrades_fraction: float = 1.0
     slow: float = 1.0
+    sign_ins_fail: float = 0.0
 
 
 GOOD = Flaws()
@@ -152,6 +153,8 @@ class ImageDefinition:
     publisher: str
     offer: str
     sku: str
+    generation: str = "V2"
+    security: str = "TrustedLaunchSupported"
     tags: dict[str, str] = field(default_factory=dict)
     versions: dict[str, ImageVersion] = field(default_factory=dict)
     soft_deleted: dict[str, SoftDeleted] = field(default_factory=dict)

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     FORCED_OUT = "forced_out"
     DISCONNECTED_OUT = "disconnected_out"
     REFUSED = "refused"
+    SIGN_IN_FAILED = "sign_in_failed"
     MESSAGE_SENT = "message_sent"
     MESSAGE_READ = "message_read"
     QUOTA_CHANGED = "quota_changed"

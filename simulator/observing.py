@@ -12,6 +12,7 @@ from rollout.model import (
     AGENT_EXTENSION,
     JOIN_EXTENSION,
     QUARANTINE_TAG,
+    RETAINED_TAG,
     ROLLOUT_TAG,
     HostPool,
     HostShape,
@@ -336,7 +337,7 @@ class PoolReader:
     def _is_ours(self, tag: str, value: str) -> bool:
         """Tags that a rollout sets and removes; an exclusion tag with another value belongs to somebody else."""
         excluded = tag == self.exclusion_tag and value == OWN_TAG_VALUE
-        return excluded or tag in (ROLLOUT_TAG, QUARANTINE_TAG)
+        return excluded or tag in (ROLLOUT_TAG, QUARANTINE_TAG, RETAINED_TAG)
 
     def _call(self, method: str, path: str, act: Callable[[], R]) -> R:
         return self._faults.call(method, path, act)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollout import pool as core
-from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, RolloutState
+from rollout.model import QUARANTINE_TAG, RETAINED_TAG, ROLLOUT_TAG, RolloutState
 from rollout.policy import PoolPolicy
 from rollout.steps import Step
 from simulator import ids
@@ -93,7 +93,7 @@ class PoolScene:
             for host in self.pool.hosts.values()
             if host.machine is not None
             and host.machine.provisioning_state != "Deleting"
-            and QUARANTINE_TAG not in host.machine.tags
+            and not {QUARANTINE_TAG, RETAINED_TAG} & host.machine.tags.keys()
         ]
 
     def traits(self) -> Traits:

@@ -15,7 +15,7 @@ class Sessions:
     """The sessions of every pool.
 
     `interrupted` listeners hear of every session that somebody else ended or disconnected, `messaged` ones of every
-    message.
+    message, `connected` ones of every attempt to connect and whether it failed.
     """
 
     def __init__(self, world: World, pools: HostPools, machines: Machines) -> None:
@@ -25,15 +25,23 @@ class Sessions:
         self._rng = world.stream("sessions")
         self.interrupted: list[Callable[[Session], None]] = []
         self.messaged: list[Callable[[Session, str, str], None]] = []
+        self.connected: list[Callable[[HostPool, bool], None]] = []
+        self._failing = world.stream("failing sign-ins")
 
     @public
     def sign_in(self, pool_id: str, person: str) -> Session | None:
         """A person connects: back to their session where they have one (drain mode or not), else to a host with a free
         slot.
 
-        None when they are refused because no accepting host has a free slot.
+        None when they are refused because no accepting host has a free slot, or the host's image does not let them in.
         """
         pool = self._pools.get(pool_id)
+        session = self._connect(pool, person)
+        for listener in self.connected:
+            listener(pool, session is None)
+        return session
+
+    def _connect(self, pool: HostPool, person: str) -> Session | None:
         existing = pool.sessions.get(person)
         if existing is not None:
             if existing.state is SessionState.DISCONNECTED:
@@ -44,6 +52,10 @@ class Sessions:
         if host is None:
             self.world.record(Kind.REFUSED, person, pool.name, by=PERSON, person=person)
             self._start_a_host_on_connect(pool)
+            return None
+        fails = host.machine.flaws.sign_ins_fail if host.machine is not None else 0
+        if fails and self._failing.random() < fails:
+            self.world.record(Kind.SIGN_IN_FAILED, person, host.label, by=PERSON, person=person)
             return None
         return self._open(pool, host, person)
 

@@ -75,13 +75,17 @@ Handler = Callable[[Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` is what the call is counted as; in `path`, `{name}` stands for one segment."""
+    """`name` is what the call is counted as; in `path`, `{name}` stands for one segment.
+
+    `of_manager`: Resource Manager answers it, with its api-version and its token buckets.
+    """
 
     method: str
     path: str
     name: str
     handler: Handler
     lists: bool = False
+    of_manager: bool = True
 
 
 def invalid(message: str, target: str | None = None) -> AzureError:

@@ -24,14 +24,20 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep", "start_scheduled", "retire"},
+    "timerTrigger": {"sweep", "start_scheduled", "retire", "release_retained"},
     "httpTrigger": {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
-        *("pause_rollout", "resume_rollout", "abort_rollout"),
+        *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
         *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
     },
-    "orchestrationTrigger": {"roll_out_image", "roll_host_pool", "retire_image_versions"},
+    "orchestrationTrigger": {
+        "roll_out_image",
+        "roll_back_image",
+        "roll_host_pool",
+        "retire_image_versions",
+        "release_retained_hosts",
+    },
     "entityTrigger": {"host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
@@ -39,6 +45,7 @@ EXPECTED = {
         "read_pool_regions",
         "judge_hosts",
         "mark_version",
+        "query_logs",
         "run_smoke_test",
         "set_replicas",
         "add_target_regions",
@@ -51,6 +58,9 @@ EXPECTED = {
         "notify_sessions",
         "sign_out_sessions",
         "remove_host",
+        "retain_host",
+        "restore_host",
+        "remove_retained_hosts",
         "quarantine_host",
         "read_running_rollouts",
         "plan_retirement",
@@ -125,7 +135,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("POST", "images/{name}/retirement"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
-        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort")),
+        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback")),
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
         *(("GET", "pools"), ("GET", "pools/{name}"), ("GET", "dashboard"), ("GET", "dashboard/{file}")),
@@ -134,6 +144,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",
         "start_scheduled": "%GOLDROLL_SWEEP_SCHEDULE%",
         "retire": "%GOLDROLL_RETIREMENT_SCHEDULE%",
+        "release_retained": "%GOLDROLL_RETIREMENT_SCHEDULE%",
     }
 
 

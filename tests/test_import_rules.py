@@ -29,6 +29,7 @@ BROKEN_LAYERS_AND_OUTSIDERS = [
     ("orchestrators.planted_layer", "triggers.http"),
     ("triggers.planted_outsider", "tests"),
     ("triggers.planted_benchmark", "benchmarks"),
+    ("triggers.planted_doctor", "doctor"),
     ("simulator.planted_app", "activities.verb"),
     ("simulator.planted_host", "localhost.host"),
     ("simulator.planted_composition", "function_app"),
@@ -145,7 +146,7 @@ def test_only_adapters_may_import_azures_management_libraries(outline: Path) -> 
 
 
 def test_the_composition_may_not_import_what_surrounds_the_app(outline: Path) -> None:
-    outsiders = ["simulator", "localhost", "demo", "benchmarks", "tests"]
+    outsiders = ["simulator", "localhost", "demo", "doctor", "benchmarks", "tests"]
     text = "".join(f"import {outsider}\n" for outsider in outsiders)
     (outline / "function_app.py").write_text(text, "utf-8")
 

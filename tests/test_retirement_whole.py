@@ -13,10 +13,12 @@ import aiohttp
 import pytest
 
 from adapters import connect
+from demo.access import least_privilege
 from demo.old_versions import CURRENT, FATES, PINNED, fill_gallery
 from localhost import ActivityCall, CrashHost, DelayResult, DropResult, Host, HostCrashed, RunTwice, VirtualClock
 from localhost.faults import Fault, Moment
 from rollout.instance_ids import image_instance, retirement_instance
+from rollout.policy_file import read_policy
 from simulator.builders import MONDAY_MORNING, Office, office_pool
 from simulator.estate import Estate
 from simulator.faults import Site
@@ -55,7 +57,6 @@ class World:
         self.office: Office = office_pool(self.estate, hosts=2, people=0, current_version=CURRENT)
         fill_gallery(self.office, MONDAY_MORNING, regions=("northeurope",))
         self.requests: list[tuple[str, str, Any]] = []
-        self.arm = RecordingArm(self.estate, self.requests)
         self.crashes = 0
         self._around = around
         self._store = folder / "host.db"
@@ -68,6 +69,7 @@ class World:
             subnet=SUBNET,
         )
         self._policy.write_text(text, encoding="utf-8")
+        self.arm = RecordingArm(self.estate, self.requests, least_privilege(read_policy(text), with_roles=["images"]))
 
     @property
     def instance(self) -> str:

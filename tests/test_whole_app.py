@@ -16,9 +16,13 @@ import aiohttp
 import pytest
 
 from adapters import connect
+from adapters.permissions import actions_of
+from demo.access import least_privilege
 from localhost import ActivityFinished, Host, LogLine, VirtualClock
 from localhost.events import HostEvent
 from rollout.model import AGENT_EXTENSION, Phase
+from rollout.policy_file import read_policy
+from simulator.access import Access
 from simulator.builders import MONDAY_MORNING, Office, office_pool
 from simulator.estate import Estate
 from simulator.transport import AnyoneCredential, transport_to
@@ -53,6 +57,7 @@ class World:
     http: aiohttp.ClientSession
     log: list[str]
     passed: list[str]
+    access: Access
 
     async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         async with self.http.request(method, f"{self.host.base_url}{path}", **options) as response:
@@ -92,11 +97,11 @@ async def a_world(tmp_path: Path, **built_with: Any) -> AsyncIterator[World]:
     office = office_pool(estate, **{"hosts": 2, "people": 0, **built_with})
     office.publish_replicated("2.0.0")
     requests: list[tuple[str, str, Any]] = []
-    arm = RecordingArm(estate, requests)
+    text = POLICY.format(definition=office.definition_id, pool=office.pool_id, subnet=SUBNET)
+    access = least_privilege(read_policy(text))
+    arm = RecordingArm(estate, requests, access)
     policy = tmp_path / "goldroll.yaml"
-    policy.write_text(
-        POLICY.format(definition=office.definition_id, pool=office.pool_id, subnet=SUBNET), encoding="utf-8"
-    )
+    policy.write_text(text, encoding="utf-8")
     schedules = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
     settings = {"GOLDROLL_POLICY": str(policy), **schedules}
     connect.use(connect.Connection("https://management.azure.com", AnyoneCredential(), transport_to(arm)))
@@ -115,7 +120,7 @@ async def a_world(tmp_path: Path, **built_with: Any) -> AsyncIterator[World]:
             aiohttp.ClientSession() as http,
         ):
             host.subscribe(hear)
-            yield World(office, requests, host, http, log, passed)
+            yield World(office, requests, host, http, log, passed, access)
     finally:
         connect.use(None)
 
@@ -202,3 +207,24 @@ async def test_a_pool_that_azure_updates_itself_is_refused_and_untouched(tmp_pat
         _, shown = await world.ask("GET", f"/api/rollouts/{listed['rollouts'][0]['id']}")
         assert (shown["pools"][0]["phase"], shown["pools"][0]["reason"]) == (Phase.REFUSED, "ManagedByAzure")
         assert {method for method, _, __ in world.requests} == {"GET"}
+
+
+async def test_a_missing_permission_puts_the_rollout_off_and_says_what_to_assign(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        before = {host.machine for host in world.office.pool.hosts.values()}
+        world.access.revoke("Microsoft.Network/virtualNetworks/subnets/join/action")
+        await world.announce("2.0.0")
+        await world.host.run_until(lambda: False, limit=timedelta(hours=3))
+
+        (rollout,) = (await world.ask("GET", "/api/rollouts"))[1]["rollouts"]
+        (pool,) = (await world.ask("GET", f"/api/rollouts/{rollout['id']}"))[1]["pools"]
+        assert (pool["phase"], pool["reason"]) == (Phase.WAITING_CAPACITY, "LinkedAuthorizationFailed")
+        assert "may not Microsoft.Network/virtualNetworks/subnets/join/action at " in pool["message"]
+        assert "assign Goldroll Subnet Joiner" in pool["message"]
+        assert {host.machine for host in world.office.pool.hosts.values()} == before
+        assert all(host.allow_new_session for host in world.office.pool.hosts.values())
+
+        world.access.assign(SUBNET, actions_of("network"))
+        await world.finish()
+        (pool,) = (await world.ask("GET", f"/api/rollouts/{rollout['id']}"))[1]["pools"]
+        assert pool["phase"] == Phase.SUCCEEDED

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from adapters.caller import UnknownCaller, caller_of
 from rollout.commands import LONGEST_NAME, LONGEST_REASON, Command, CommandKind, Refused, obey
-from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_image_instance, pool_instance
+from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_back_instance, is_image_instance, pool_instance
 from triggers.problems import LONGEST_BODY, answer, problem
 from triggers.rollout_views import is_rollout
 from triggers.starting import has_ended
@@ -35,10 +35,20 @@ class _Pool(Struct, frozen=True):
     host_pool_id: str
 
 
+class _PoolBack(Struct, frozen=True):
+    policy: _Pool
+
+
 class _Given(Struct, frozen=True):
     """What a rollout was started with; see rollout.assignments.ImageRollout, of which nothing else is read."""
 
     pools: tuple[_Pool, ...] = ()
+
+
+class _GivenBack(Struct, frozen=True):
+    """The same of a roll back; see rollout.assignments.ImageRollBack."""
+
+    pools: tuple[_PoolBack, ...] = ()
 
 
 class _Told(Struct, frozen=True):
@@ -78,7 +88,7 @@ async def _command(
     rollout or pool, 409 when the rollout has ended or the command changes nothing: problem+json says which.
     """
     try:
-        given = _read(req.get_body())
+        given = read_command_request(req.get_body())
     except msgspec.MsgspecError as error:
         return problem(400, "BadRequest", f'the body must be like {{"reason": "printing is slow"}}: {error}')
     try:
@@ -91,12 +101,12 @@ async def _command(
         return problem(404, "NoSuchRollout", f"there is no rollout {instance_id[:200]!r}")
     if has_ended(status):
         return problem(409, "HasEnded", f"rollout {instance_id} has ended")
-    pools = [pool for pool in _pools(status.input_) if given.pool in ("", pool.name)]
+    pools = [pool for pool in _pools(instance_id, status.input_) if given.pool in ("", pool.name)]
     if not pools:
         return problem(404, "NoSuchPool", f"rollout {instance_id} has no host pool {given.pool!r}")
     command = Command(kind, caller.name[:LONGEST_NAME], given.reason)
     if not given.pool:
-        refused = obey(_told(status.custom_status).command, command)
+        refused = obey(standing_command(status.custom_status), command)
         if isinstance(refused, Refused):
             return problem(409, refused.code, f"rollout {instance_id}: {refused.why}")
         await client.raise_event(instance_id, COMMAND_EVENT, msgspec.to_builtins(command))
@@ -109,22 +119,26 @@ async def _command(
     return answer({"id": instance_id, "command": kind, "pools": told_pools, "by": caller.name}, 202)
 
 
-def _pools(given: Any) -> tuple[_Pool, ...]:
+def _pools(instance_id: str, given: Any) -> tuple[_Pool, ...]:
     try:
         value = msgspec.json.decode(given) if isinstance(given, str) else given
+        if is_back_instance(instance_id):
+            return tuple(pool.policy for pool in msgspec.convert(value, _GivenBack).pools)
         return msgspec.convert(value, _Given).pools
     except msgspec.MsgspecError:
         return ()
 
 
-def _told(custom_status: Any) -> _Told:
+def standing_command(custom_status: Any) -> Command | None:
+    """The command that stands, as far as a rollout shows it."""
     try:
-        return msgspec.convert(custom_status, _Told)
+        return msgspec.convert(custom_status, _Told).command
     except msgspec.ValidationError:
-        return _Told()
+        return None
 
 
-def _read(body: bytes) -> CommandRequest:
+def read_command_request(body: bytes) -> CommandRequest:
+    """The body of a command. Raises msgspec.MsgspecError."""
     if len(body) > LONGEST_BODY:
         raise msgspec.ValidationError(f"{len(body)} bytes are too many")
     return msgspec.json.decode(body, type=CommandRequest)

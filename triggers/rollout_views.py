@@ -19,8 +19,8 @@ _WITHOUT_ORCHESTRATION = (Phase.SCHEDULED, Phase.WAITING_REPLICATION, Phase.BLOC
 
 
 def is_rollout(status: Any) -> bool:
-    """The status is of a rollout as a whole."""
-    return status.name == ORCHESTRATION and is_image_instance(status.instance_id or "")
+    """The status is of a rollout or a roll back as a whole."""
+    return status.name in (ORCHESTRATION, "roll_back_image") and is_image_instance(status.instance_id or "")
 
 
 def created_at(status: Any) -> datetime:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from rollout.assignments import ImageRollout
 from rollout.commands import Command
-from rollout.instance_ids import COMMAND_EVENT, image_instance, version_rolled_out
+from rollout.instance_ids import COMMAND_EVENT, back_instance, image_instance, version_rolled_out
 from rollout.model import Phase, definition_of, short_version, version_number
 
 ORCHESTRATION = "roll_out_image"
@@ -45,7 +45,7 @@ async def start_once(client: df.DurableOrchestrationClient, rollout: ImageRollou
 
 
 async def start_again(client: df.DurableOrchestrationClient, rollout: ImageRollout) -> Start:
-    """Start a version's rollout, or another attempt at one that has ended without complete success.
+    """Start a version's rollout, or another attempt at one that has ended without complete success or was rolled back.
 
     One that runs, or has succeeded, is answered as it is: asking twice starts nothing twice.
     """
@@ -55,7 +55,7 @@ async def start_again(client: df.DurableOrchestrationClient, rollout: ImageRollo
         status = await client.get_status(instance_id)
         if not status:
             return await _start(client, instance_id, rollout)
-        if not _may_be_repeated(status):
+        if not (_may_be_repeated(status) or await _was_rolled_back(client, instance_id)):
             return Start(instance_id, is_new=False)
         attempt += 1
 
@@ -70,6 +70,12 @@ def _may_be_repeated(status: Any) -> bool:
         return False
     output = status.output
     return not (isinstance(output, dict) and output.get("phase") == Phase.SUCCEEDED)
+
+
+async def _was_rolled_back(client: df.DurableOrchestrationClient, instance_id: str) -> bool:
+    """What the rollout has done has been taken back since, whatever it had come to."""
+    status = await client.get_status(back_instance(instance_id))
+    return bool(status) and has_ended(status)
 
 
 async def _start(client: df.DurableOrchestrationClient, instance_id: str, rollout: ImageRollout) -> Start:

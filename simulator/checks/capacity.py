@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, PoolSnapshot, SessionHost, Stage
+from rollout.model import QUARANTINE_TAG, RETAINED_TAG, ROLLOUT_TAG, PoolSnapshot, SessionHost, Stage
 from rollout.policy import hosts_of
 from rollout.steps import RemoveHost, SignOutSessions, StopDraining
 from simulator.checks.watch import Checker, Turn
@@ -13,7 +13,7 @@ from simulator.direct import ROLLOUT
 from simulator.host_pools import BROKERED
 from simulator.journal import Entry, Kind
 
-_NEW = (Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING, Stage.DISCARDING)
+_NEW = (Stage.RESTORING, Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING, Stage.DISCARDING)
 _DRAINED = (Stage.STEERING, Stage.DRAINING)
 _GOING = (Stage.REMOVING, Stage.DISCARDING)
 _SHORT_FOR = timedelta(minutes=20)
@@ -139,10 +139,12 @@ class NoMoreHostsThanAllowed(Checker):
         counted = [
             machine.name
             for machine in self.scene.machines()
-            if QUARANTINE_TAG not in machine.tags
+            if not {QUARANTINE_TAG, RETAINED_TAG} & machine.tags.keys()
             and machine.name not in state.quarantined
             and machine.id.lower() not in self.scene.removed_by_others
         ]
+        if state.instead_of and policy.retain_outdated:
+            surge = size  # those that were kept are started all at once
         if len(counted) > size + surge:
             self.fail(f"there are {len(counted)} VMs, and {size} hosts with a surge of {surge} are allowed")
 
@@ -185,7 +187,7 @@ def _in_service(snapshot: PoolSnapshot, turn: Turn) -> list[SessionHost]:
         for host in snapshot.hosts
         if host.vm_id
         and host.registration
-        and QUARANTINE_TAG not in host.tags
+        and not {QUARANTINE_TAG, RETAINED_TAG} & host.tags.keys()
         and host.name not in turn.decision.state.quarantined
         and not (host.name in in_hand and in_hand[host.name].stage in _NEW)
     ]

@@ -120,7 +120,10 @@ class FailureBudgetRespected(Checker):
     def decided(self, turn: Turn) -> None:
         if turn.decision.phase is Phase.HALTED or self.scene.pool.deleted:
             return
-        failed = turn.decision.state.quarantined
+        state = turn.decision.state
+        hosts = turn.snapshot.hosts if turn.snapshot is not None and state.instead_of else ()
+        refused = {host.name for host in hosts if is_outdated(host, state.target, state.instead_of)}
+        failed = {name: why for name, why in state.quarantined.items() if name not in refused}
         if len(failed) > self.scene.policy.health.max_failed_hosts:
             self.fail(f"{', '.join(failed)} have failed, and the rollout is {turn.decision.phase}")
         new = failed.keys() - turn.before.quarantined.keys()

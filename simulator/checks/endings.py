@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, Phase, definition_of, short_version, version_number
+from rollout.model import QUARANTINE_TAG, RETAINED_TAG, ROLLOUT_TAG, Phase, definition_of, short_version, version_number
 from rollout.policy import hosts_of
 from rollout.steps import Decision
 from simulator.checks.watch import Checker
 from simulator.journal import Kind
+from simulator.machines import Machine
 from simulator.observing import OWN_TAG_VALUE
 from simulator.pool_scene import PoolScene
 
@@ -126,7 +127,7 @@ class NothingLeftMarked(Checker):
                 self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
             elif QUARANTINE_TAG in machine.tags and name not in quarantined:
                 self.fail(f"{name} is quarantined, and the rollout does not say so ({decision.phase})")
-            elif machine.tags.get(exclusion) == OWN_TAG_VALUE and name not in quarantined:
+            elif machine.tags.get(exclusion) == OWN_TAG_VALUE and name not in quarantined and not _is_retained(machine):
                 self.fail(f"{name} is still excluded from autoscale by the rollout ({decision.phase})")
 
 
@@ -150,6 +151,11 @@ class NothingLeftBehind(Checker):
         ghosts = [host.name for host in self.scene.pool.hosts.values() if host.machine is None]
         if len(ghosts) > deleted_by_others:
             self.fail(f"{', '.join(ghosts)} are registered without a VM ({decision.phase})")
+
+
+def _is_retained(machine: Machine) -> bool:
+    """It is kept for a quick way back, and stays excluded from autoscale, which would start it."""
+    return RETAINED_TAG in machine.tags and not machine.running
 
 
 def _says(decision: Decision, what: str) -> bool:

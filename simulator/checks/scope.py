@@ -48,7 +48,12 @@ class NeverBackwards(Checker):
                 continue
             host, progress = hosts.get(step.host), turn.before.in_hand.get(step.host)
             being_made = progress is not None and progress.stage not in (Stage.DRAINING, Stage.REMOVING)
-            if host is not None and host.registration and not being_made and not is_outdated(host, self.scene.target):
+            if (
+                host is not None
+                and host.registration
+                and not being_made
+                and not is_outdated(host, self.scene.target, self.scene.state.instead_of)
+            ):
                 self.fail(f"{type(step).__name__} for {host.name}, which is on {host.image_version_id}")
 
 

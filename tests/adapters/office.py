@@ -10,9 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters import connect
+from adapters.permissions import ROLES
 from adapters.pool_reader import observe
+from demo.access import least_privilege
 from rollout.model import PoolSnapshot, SessionHost
-from rollout.policy import EntraJoin, PoolPolicy, SessionHostTemplate
+from rollout.policy import EntraJoin, ImagePolicy, Policy, PoolPolicy, SessionHostTemplate
+from simulator.access import Access
 from simulator.arm import Arm
 from simulator.builders import MONDAY_MORNING, SUBSCRIPTION, Office, office_pool
 from simulator.clock import SteppedClock
@@ -30,8 +33,8 @@ SUBNET = (
 class RecordingArm(Arm):
     """Azure's front door, with every request written down as it came: (method, path, body)."""
 
-    def __init__(self, estate: Estate, requests: list[tuple[str, str, Any]]) -> None:
-        super().__init__(estate)
+    def __init__(self, estate: Estate, requests: list[tuple[str, str, Any]], access: Access | None = None) -> None:
+        super().__init__(estate, access=access)
         self._requests = requests
 
     def handle(self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None = None) -> Answer:
@@ -48,7 +51,8 @@ class SimulatedOffice:
         self.estate = Estate(self.clock, seed=1)
         self.office: Office = office_pool(self.estate, **{"hosts": 3, "people": 0, **built_with})
         self.requests: list[tuple[str, str, Any]] = []
-        self.arm = RecordingArm(self.estate, self.requests)
+        self.access = least_privilege(self.whole_policy(), with_roles=ROLES)
+        self.arm = RecordingArm(self.estate, self.requests, self.access)
 
     @property
     def pool_id(self) -> str:
@@ -57,6 +61,11 @@ class SimulatedOffice:
     @property
     def faults(self) -> Any:
         return self.estate.faults
+
+    def whole_policy(self, **overrides: Any) -> Policy:
+        """A policy of this office alone: its image, and its pool with these changes."""
+        image = ImagePolicy(name="win11", definition_id=self.office.definition_id)
+        return Policy(images=(image,), host_pools=(self.policy(**overrides),))
 
     def policy(self, **overrides: Any) -> PoolPolicy:
         """The office's policy: Entra join, an exclusion tag."""

@@ -92,6 +92,7 @@ def test_nothing_is_retried_within_a_call(office: SimulatedOffice) -> None:
 
 
 def test_no_resource_provider_is_registered_behind_our_back(office: SimulatedOffice) -> None:
+    office.arm.access = None  # the VM lies in a subscription where no role is assigned
     office.faults.fail_next(
         "DELETE",
         "virtualMachines",

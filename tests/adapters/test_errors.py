@@ -119,6 +119,57 @@ def test_a_provider_that_is_not_registered_says_what_to_do() -> None:
     assert "Register the resource provider" in answered(409, wrapped("MissingSubscriptionRegistration")).message
 
 
+DENIED = (
+    "The client 'c' with object id 'o' does not have authorization to perform action "
+    "'Microsoft.Compute/virtualMachines/write' over scope '/subscriptions/s/resourceGroups/rg' or the scope is invalid."
+)
+LINKED = (
+    "The client 'c' with object id 'o' has permission to perform action 'Microsoft.Compute/virtualMachines/write' on "
+    "scope '/a'; however, it does not have permission to perform action(s) "
+    "'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/b' (respectively)."
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "action", "scope", "role"),
+    [
+        (
+            "AuthorizationFailed",
+            DENIED,
+            "Microsoft.Compute/virtualMachines/write",
+            "/subscriptions/s/resourceGroups/rg",
+            "Goldroll Session Host Operator",
+        ),
+        (
+            "LinkedAuthorizationFailed",
+            LINKED,
+            "Microsoft.Network/virtualNetworks/subnets/join/action",
+            "/b",
+            "Goldroll Subnet Joiner",
+        ),
+        (
+            "AuthorizationFailed",
+            DENIED.replace("virtualMachines/write", "x/write"),
+            "x/write",
+            "/rg",
+            "a role that has it",
+        ),
+    ],
+)
+def test_a_missing_permission_names_the_action_the_scope_and_the_role(
+    code: str, said: str, action: str, scope: str, role: str
+) -> None:
+    message = answered(403, wrapped(code, said)).message
+
+    assert f"{action} at " in message
+    assert f"{scope}: assign {role} there" in message
+    assert "object id" not in message
+
+
+def test_a_refusal_in_other_words_is_told_as_it_is() -> None:
+    assert answered(403, wrapped("AuthorizationFailed", "No.")).message == "No."
+
+
 def test_messages_are_kept_short() -> None:
     assert len(answered(400, wrapped("Long", "x" * 10_000)).message) <= 400
 

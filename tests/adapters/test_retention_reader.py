@@ -8,6 +8,7 @@ import pytest
 
 from adapters.errors import StepFailed
 from adapters.image_users import LATEST, ImageNames, names_of, version_used
+from adapters.permissions import actions_of
 from adapters.retention_reader import observe_versions
 from rollout.model import short_version
 from rollout.retention import RetentionSnapshot, VersionUsers
@@ -32,6 +33,7 @@ def look(office: SimulatedOffice, *subscriptions: str, **fields: Any) -> Retenti
 
 def a_scale_set(office: SimulatedOffice, image: str, name: str = "web", **described: Any) -> None:
     office.estate.add_group(OTHER, "rg-web")
+    office.access.assign(f"/subscriptions/{OTHER}", actions_of("subscription_reader"))
     office.estate.scale_sets.place(ids.scale_set_id(OTHER, "rg-web", name), "westeurope", image, **described)
 
 

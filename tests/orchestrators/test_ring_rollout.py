@@ -13,7 +13,16 @@ import pytest
 from rollout.commands import Command
 from rollout.gates import RingPhase
 from rollout.model import Phase
-from rollout.policy import ApprovalGate, HealthGate, ReplicationPolicy, SmokeTestGate, hours, minutes
+from rollout.policy import (
+    ApprovalGate,
+    HealthGate,
+    QueryGate,
+    ReplicationPolicy,
+    SignInFailuresGate,
+    SmokeTestGate,
+    hours,
+    minutes,
+)
 from tests.orchestrators.stage import START, Crash, Later, Play, Played
 from tests.rollout.ring_world import VERSION, a_ring, a_rollout, approves, rejects
 
@@ -139,6 +148,33 @@ def test_a_paused_rollout_begins_nothing_until_it_is_resumed_and_takes_answers_m
     assert any(
         "andrea pauses the rollout, and it changes nothing: it has been paused by raj" in t for t in caplog.messages
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "started", "phase"),
+    [
+        (approves("validation"), {"test", "office", "branch"}, Phase.SUCCEEDED),
+        (rejects("validation"), {"test"}, "Halted"),
+    ],
+)
+def test_an_answer_in_a_pause_counts_when_the_gate_was_open_and_takes_effect_afterwards(
+    answer: Any, started: set[str], phase: str
+) -> None:
+    pause, resume = (hours(5), Command("pause", "raj")), (hours(30), Command("resume", "raj"))
+    played = play(ASKED, PEOPLE, events=[pause, (hours(7), answer), resume])
+
+    assert set(starts(played)) == started
+    assert {at for pool, at in starts(played).items() if pool != "test"} <= {hours(30)}
+    assert played.ended_at - START >= hours(30)
+    assert played.output["phase"] == phase
+
+
+def test_a_deadline_goes_on_in_a_pause() -> None:
+    pause, resume = (hours(5), Command("pause", "raj")), (5 * DAY, Command("resume", "raj"))
+    played = play(ASKED, PEOPLE, events=[pause, resume])
+
+    assert timedelta(0) <= played.ended_at - START - 5 * DAY < minutes(1)
+    assert "rejected, as nobody has approved by" in played.output["message"]
 
 
 def test_a_pause_between_two_rings_holds_the_second_one_back() -> None:
@@ -325,6 +361,71 @@ def test_hosts_are_judged_by_an_activity_and_one_that_dies_is_asked_again() -> N
     assert len(calls) == 2
     assert played.output["phase"] == Phase.SUCCEEDED
     assert any("out of memory" in (status or {}).get("message", "") for status in played.statuses)
+
+
+WORKSPACE = "11111111-2222-3333-4444-555555555555"
+
+
+def test_queries_are_asked_by_an_activity_until_they_hold_and_errors_are_told() -> None:
+    asked: list[Any] = []
+    answers = [
+        {"error": {"code": "TooManyRequests", "message": "too many", "retry_after": 5400.0}},
+        {"no_data": "it gives no row"},
+        {"number": 9.0},
+        {"number": 0.0},
+    ]
+
+    def query(given: Any) -> Any:
+        asked.append(given)
+        if len(asked) == 2:
+            raise Crash("out of memory")
+        return answers.pop(0)
+
+    gate = QueryGate(workspace_id=WORKSPACE, query="Errors | count", at_most=1, within=hours(5))
+    played = play(a_ring("validation", "test", queries={"errors": gate}), PEOPLE, query_logs=query)
+
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert {given["workspace_id"] for given in asked} == {WORKSPACE}
+    told = [status["message"] for status in played.statuses if status and "query errors" in status["message"]]
+    assert list(dict.fromkeys(text.strip() for text in told)) == [
+        "ring validation: query errors is asked",
+        "ring validation: query errors was not answered: too many",
+        "ring validation: query errors was not answered: function 'query_logs' failed: out of memory",
+        "ring validation: query errors has no data: it gives no row",
+        "ring validation: query errors gives 9, more than 1",
+    ]
+    calls = [at for at, name, _ in played.calls if name == "query_logs"]
+    assert calls[1] - calls[0] >= hours(1.5)
+
+
+def test_a_broken_query_ends_the_rollout_and_says_so_in_the_result() -> None:
+    error = {"error": {"code": "QueryBroken", "message": "Failed to resolve table 'Errrs'"}}
+    gate = QueryGate(workspace_id=WORKSPACE, query="Errrs | count", at_most=1)
+    played = play(a_ring("validation", "test", queries={"errors": gate}), PEOPLE, query_logs=lambda _: error)
+
+    assert played.output["phase"] == Phase.HALTED
+    assert played.output["message"].endswith("cannot be used as it stands: Failed to resolve table 'Errrs'")
+
+
+def test_as_many_queries_as_a_ring_may_have_and_no_data_for_weeks_leave_a_short_history() -> None:
+    """All that the policy check lets through: three queries and the ready-made one, ten looks, then waiting."""
+    queries = {
+        f"query-{n}": QueryGate(
+            workspace_id=WORKSPACE, query="E", at_most=1, within=hours(10), every=hours(1), on_no_data="wait"
+        )
+        for n in range(3)
+    }
+    sign_ins = SignInFailuresGate(workspace_id=WORKSPACE, on_no_data="wait")
+
+    def query(given: Any) -> Any:
+        late = given["end"] > (START + timedelta(days=14)).isoformat()
+        return {"number": 0.0} if late else {"no_data": "it gives no row"}
+
+    ring = a_ring("validation", "test", queries=queries, sign_in_failures=sign_ins)
+    played = play(ring, PEOPLE, query_logs=query)
+
+    assert played.output["phase"] == Phase.SUCCEEDED
+    assert played.longest_history < 500
 
 
 def test_a_smoke_test_is_asked_about_until_it_has_ended_and_its_output_is_in_the_result() -> None:

@@ -18,22 +18,35 @@ from rollout.policy import (
     GatesPolicy,
     HealthGate,
     ImagePolicy,
+    QueryGate,
     RingPolicy,
     RingStart,
+    SignInFailuresGate,
     SmokeTestGate,
     Window,
 )
+from rollout.query_gate import QueryLook
 from rollout.ring_state import (
     RolloutProgress,
     begin,
     record_answer,
     record_health,
     record_pool,
+    record_query,
     record_regions,
     record_smoke_test,
     rings_of,
 )
-from rollout.ring_steps import JudgeHosts, MarkVersion, ReadRegions, ReadVersion, RollPool, SmokeTest, VersionLook
+from rollout.ring_steps import (
+    JudgeHosts,
+    MarkVersion,
+    QueryLogs,
+    ReadRegions,
+    ReadVersion,
+    RollPool,
+    SmokeTest,
+    VersionLook,
+)
 from rollout.rings import RingsDecision, decide_rings
 from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
@@ -58,6 +71,8 @@ def a_ring(
     approval: ApprovalGate | None = None,
     health: HealthGate | None = None,
     smoke_test: SmokeTestGate | None = None,
+    sign_in_failures: SignInFailuresGate | None = None,
+    queries: Mapping[str, QueryGate] | None = None,
 ) -> RingPolicy:
     """A ring of these pools; by default it starts at once and asks nothing."""
     return RingPolicy(
@@ -65,7 +80,14 @@ def a_ring(
         host_pools=pools,
         concurrency=concurrency,
         start=RingStart(after=after, windows=tuple(windows)),
-        gates=GatesPolicy(soak=soak, approval=approval, health=health, smoke_test=smoke_test),
+        gates=GatesPolicy(
+            soak=soak,
+            approval=approval,
+            health=health,
+            smoke_test=smoke_test,
+            sign_in_failures=sign_in_failures,
+            queries=dict(queries or {}),
+        ),
     )
 
 
@@ -98,8 +120,8 @@ class RingWorld:
 
     `takes` says how long each pool's rollout takes (an hour unless it says otherwise), `ends` how it ends, `copied`
     when a region's copy is complete (at once unless it says otherwise; None for never), `region_of` where a pool is.
-    `answers` are people's, `health` looks at a pool, `smoke` runs a smoke test, `marking` says what Azure answers to a
-    mark.
+    `answers` are people's, `health` looks at a pool, `smoke` runs a smoke test, `logs` answers a query, `marking`
+    says what Azure answers to a mark.
     """
 
     rollout: ImageRollout
@@ -111,6 +133,7 @@ class RingWorld:
     answers: list[tuple[datetime, Approval]] = field(default_factory=list)
     health: Callable[[str, datetime], HealthLook] = lambda pool, at: HealthLook(at, running=4)
     smoke: Callable[[SmokeTest, datetime], SmokeRun] = lambda step, at: SmokeRun(at, "passed", "avd-001", "vm")
+    logs: Callable[[QueryLogs, datetime], QueryLook] = lambda step, at: QueryLook(at, number=0)
     marking: Callable[[MarkVersion, datetime], StepError | None] = lambda mark, at: None
 
     def __post_init__(self) -> None:
@@ -122,6 +145,7 @@ class RingWorld:
         self.looks: list[datetime] = []
         self.marks: list[tuple[datetime, MarkVersion]] = []
         self.smoke_steps: list[tuple[datetime, SmokeTest]] = []
+        self.queries: list[tuple[datetime, QueryLogs]] = []
         self.turns = 0
         self._due: dict[str, datetime] = {}
 
@@ -177,6 +201,10 @@ class RingWorld:
                 ring = next(ring for ring in rings_of(self.rollout) if step.policy.name in ring.host_pools)
                 run = self.smoke(step, self.now)
                 self.progress = record_smoke_test(self.progress, ring, step.policy.name, run)
+            elif isinstance(step, QueryLogs):
+                self.queries.append((self.now, step))
+                answer = self.logs(step, self.now)
+                self.progress = record_query(self.progress, step.ring, step.name, answer)
             elif isinstance(step, MarkVersion):
                 self.marks.append((self.now, step))
                 mark = recorded(self.progress.mark, step.kind, self.marking(step, self.now), self.now)

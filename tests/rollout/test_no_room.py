@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
 from msgspec import structs
 
 from rollout.capacity import in_plain_words
@@ -54,6 +55,18 @@ def test_attempts_without_quota_use_up_no_names_and_are_told_once() -> None:
     assert state.phase is Phase.WAITING_CAPACITY
     assert sum(IN_SHORT in sentence for sentence in story) == 1
     assert story[-1] == "trying again: provisioning the canary avd-013 on 2.0.0"
+
+
+@pytest.mark.parametrize("code", ["AuthorizationFailed", "LinkedAuthorizationFailed"])
+def test_a_host_that_is_refused_for_want_of_a_permission_is_put_off_and_nothing_is_drained(code: str) -> None:
+    pool, policy, state = a_pool(), a_policy(), a_state()
+    decision = decide(state, pool, policy, MORNING)
+    refusals = [StepOutcome(step, StepError(code, "may not", retriable=False)) for step in decision.steps]
+
+    next_turn = decide(record(decision.state, refusals, MORNING), pool, policy, MORNING)
+
+    assert (next_turn.steps, next_turn.state.phase, next_turn.state.reason) == ((), Phase.WAITING_CAPACITY, code)
+    assert next_turn.wake_at is not None
 
 
 def test_a_version_whose_copy_failed_in_one_region_is_rolled_where_it_has_arrived() -> None:

@@ -10,7 +10,17 @@ import pytest
 import yaml
 
 from demo.scenarios import SCENARIOS
-from rollout.policy import ApprovalGate, GatesPolicy, HealthGate, RingPolicy, RingStart
+from rollout.policy import (
+    ApprovalGate,
+    GatesPolicy,
+    HealthGate,
+    QueryGate,
+    RingPolicy,
+    RingStart,
+    SignInFailuresGate,
+    hours,
+    minutes,
+)
 from rollout.policy_file import PolicyError, read_policy
 from tests.rollout.test_policy_file import EXAMPLE, GROUP, WEEKEND, a_pool
 
@@ -91,7 +101,15 @@ def test_the_rings_of_the_example_can_be_used_as_they_stand() -> None:
 
 def test_every_scenario_and_its_rings_are_policies_that_load() -> None:
     with_rings = [name for name, scenario in SCENARIOS.items() if read_policy(scenario.policy).images[0].rings]
-    assert with_rings == ["monthly_cycle", "approval_timeout", "ring_fails", "dst", "supersede_mid_ring", "aborted"]
+    assert with_rings == [
+        "monthly_cycle",
+        "approval_timeout",
+        "ring_fails",
+        "sign_ins_fail",
+        "dst",
+        "supersede_mid_ring",
+        "aborted",
+    ]
 
 
 def test_without_rings_there_are_none() -> None:
@@ -102,6 +120,83 @@ def test_a_gate_with_its_defaults_is_written_as_an_empty_mapping() -> None:
     ring = {**FIRST, "gates": {"approval": {}, "health": {}}}
     gates = read_policy(text(ring, SECOND)).images[0].rings[0].gates
     assert (gates.approval, gates.health) == (ApprovalGate(), HealthGate())
+
+
+WORKSPACE = "11111111-2222-3333-4444-555555555555"
+QUERY = {"workspace_id": WORKSPACE, "query": "Errors | count", "at_most": 5}
+
+
+def test_everything_that_a_query_can_say() -> None:
+    said = {"at_least": 0.5, "timespan": "PT1H", "within": "PT3H", "every": "PT20M", "on_no_data": "wait"}
+    gates = {"queries": {"errors": {**QUERY, **said}}, "sign_in_failures": {"workspace_id": WORKSPACE}}
+    read = read_policy(text({**FIRST, "gates": gates}, SECOND)).images[0].rings[0].gates
+
+    assert read.queries == {
+        "errors": QueryGate(
+            workspace_id=WORKSPACE,
+            query="Errors | count",
+            at_most=5,
+            at_least=0.5,
+            timespan=hours(1),
+            within=hours(3),
+            every=minutes(20),
+            on_no_data="wait",
+        )
+    }
+    assert read.sign_in_failures == SignInFailuresGate(workspace_id=WORKSPACE)
+
+
+def query_problems(**change: Any) -> list[str]:
+    """What is wrong with a ring that has this query, below the query."""
+    query = {key: value for key, value in {**QUERY, **change}.items() if value != "leave out"}
+    found = problems({**FIRST, "gates": {"queries": {"errors": query}}}, SECOND)
+    return [problem.removeprefix("images[0].rings[0].gates.queries.errors") for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"at_most": "leave out"}, ".at_most: is missing, or at_least: one of them is needed"),
+        ({"at_least": 7}, ".at_least: must not be above at_most (5), or no number ever holds"),
+        ({"at_most": "five"}, ".at_most: expected a number, got 'five'"),
+        ({"at_most": True}, ".at_most: expected a number, got true"),
+        ({"query": "  "}, ".query: must not be empty: without a query there is no number"),
+        ({"query": "x" * 4001}, ".query: has 4001 characters; at most 4000 are read"),
+        ({"query": "print goldroll_rink"}, ".query: unknown name 'goldroll_rink', did you mean 'goldroll_ring'?"),
+        ({"query": "leave out"}, ".query: is missing"),
+        ({"workspace_id": "logs"}, ".workspace_id: expected the Workspace ID of a Log Analytics workspace"),
+        ({"workspace_id": "/subscriptions/s/workspaces/logs"}, ".workspace_id: expected the Workspace ID of a Log"),
+        ({"on_no_data": "ignore"}, ".on_no_data: expected one of fail, pass, wait, got 'ignore'"),
+        ({"every": "PT30S"}, ".every: must be at least PT1M, got PT30S"),
+        ({"every": "PT1M"}, ".every: asking every PT1M within PT2H is more than 10 times: at least PT12M"),
+        ({"within": "P1D"}, ".within: asking every PT15M within PT24H is more than 10 times: at least PT2H24M"),
+        ({"within": "PT0S"}, ".within: must be longer than nothing"),
+        ({"every": "often"}, ".every: expected a duration such as PT30M"),
+        ({"threshold": 5}, ".threshold: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_a_query_is_told_where_it_stands(change: Any, message: str) -> None:
+    found = query_problems(**change)
+    assert any(problem.startswith(message) for problem in found), found
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        ({"queries": []}, "queries: expected keys and values, got a list"),
+        ({"queries": {"errors": None}}, "queries.errors: expected keys and values, got nothing"),
+        ({"queries": {"Errors!": QUERY}}, "expected a name of at most 40 lower-case letters, digits or hyphens"),
+        ({"queries": {"sign-in-failures": QUERY}}, "is the name of the gate sign_in_failures: take another one"),
+        ({"queries": {f"q{n}": QUERY for n in range(4)}}, "queries: has 4 queries; at most 3 are asked for a ring"),
+        ({"sign_in_failures": {}}, "sign_in_failures.workspace_id: is missing"),
+        ({"sign_in_failures": {"workspace_id": WORKSPACE, "least_sign_ins": 0}}, "expected a whole number, at least 1"),
+        ({"sign_in_failures": {"workspace_id": WORKSPACE, "every": "PT5M"}}, "within PT10H is more than 10 times"),
+    ],
+)
+def test_what_is_wrong_with_the_queries_of_a_ring_is_told(gates: Any, message: str) -> None:
+    found = problems({**FIRST, "gates": gates}, SECOND)
+    assert any(message in problem for problem in found), found
 
 
 def test_a_pool_in_no_ring_is_named() -> None:

@@ -19,6 +19,7 @@ from rollout.model import (
     AGENT_EXTENSION,
     JOIN_EXTENSION,
     QUARANTINE_TAG,
+    RETAINED_TAG,
     ROLLOUT_TAG,
     ImageVersion,
     Phase,
@@ -39,6 +40,8 @@ from rollout.steps import (
     QuarantineHost,
     ReleaseHost,
     RemoveHost,
+    RestoreHost,
+    RetainHost,
     SignOutSessions,
     StartDraining,
     Step,
@@ -76,7 +79,8 @@ class World:
         self.pool = pool.pool
         self.image: ImageVersion | None = pool.image
         self.hosts = {host.name: host for host in pool.hosts}
-        self.held_by_others = {h.name for h in pool.hosts if not h.allows_new_sessions and not h.is_tagged}
+        drained = [h for h in pool.hosts if not h.allows_new_sessions and not h.is_tagged and not h.is_retained]
+        self.held_by_others = {host.name for host in drained}
         self.fates: dict[str, str] = {}
         self.fate = GOOD
         self.leave_after: timedelta | None = minutes(10)
@@ -224,13 +228,22 @@ class World:
     def draining(self) -> list[str]:
         """Outdated hosts that this rollout has in drain mode."""
         held = [host for host in self.hosts.values() if host.is_held_by(self.state.rollout_id)]
-        return [h.name for h in held if not h.allows_new_sessions and is_outdated(h, self.state.target)]
+        return [
+            h.name
+            for h in held
+            if not h.allows_new_sessions and is_outdated(h, self.state.target, self.state.instead_of)
+        ]
 
     def nothing_is_left_over(self) -> bool:
         """No host carries the rollout's tag, and only those of others or kept for investigation are in drain mode."""
         return not any(
             host.is_tagged
-            or (not host.allows_new_sessions and QUARANTINE_TAG not in host.tags and not self._is_others(host))
+            or (
+                not host.allows_new_sessions
+                and QUARANTINE_TAG not in host.tags
+                and not host.is_retained
+                and not self._is_others(host)
+            )
             for host in self.hosts.values()
         )
 
@@ -304,6 +317,8 @@ class World:
             NotifySessions: self._notify,
             SignOutSessions: self._force_out,
             RemoveHost: self._take_away,
+            RetainHost: self._retain,
+            RestoreHost: self._restore,
             QuarantineHost: self._quarantine,
         }
 
@@ -317,7 +332,7 @@ class World:
             self.at(minutes(4), lambda: self._register(step.host))
 
     def _drain(self, step: StartDraining, host: SessionHost) -> None:
-        to_go = is_outdated(host, self.state.target) or self._are_too_many()
+        to_go = is_outdated(host, self.state.target, self.state.instead_of) or self._are_too_many()
         assert to_go or step.host in self.state.in_hand or host.is_tagged, self._tale(f"{host.name} is current")
         self.change(host.name, allows_new_sessions=False, tags={**host.tags, ROLLOUT_TAG: self.state.rollout_id})
 
@@ -389,7 +404,9 @@ class World:
         occupied = host.load and host.vm_id and not host.is_powered_off
         if host.registration and (host.allows_new_sessions or occupied):
             return StepError("HostInUse", f"{host.name} has {host.load} sessions", retriable=False)
-        to_go = is_outdated(host, self.state.target) or not host.registration or self._are_too_many()
+        to_go = (
+            is_outdated(host, self.state.target, self.state.instead_of) or not host.registration or self._are_too_many()
+        )
         assert to_go or not host.vm_id, self._tale(f"{host.name} is current")
         if host.name in self.locked:
             self.change(host.name, registration="", sessions=(), session_count=0)
@@ -397,6 +414,22 @@ class World:
         self.change(host.name, registration="", provisioning="Deleting", sessions=(), session_count=0)
         self.at(minutes(1), lambda: self._vanish(host.name))
         return None
+
+    def _retain(self, step: RetainHost, host: SessionHost) -> StepError | None:
+        if host.is_retained and host.is_powered_off:
+            self.change(host.name, tags=_untagged(host, ROLLOUT_TAG))
+            return None
+        if host.allows_new_sessions or host.load:
+            return StepError("HostInUse", f"{host.name} has {host.load} sessions", retriable=False)
+        self.change(host.name, tags={**host.tags, RETAINED_TAG: step.until.isoformat()})
+        self.at(minutes(1), lambda: self.change(host.name, power="deallocated", status="Shutdown"))
+        return None
+
+    def _restore(self, step: RestoreHost, host: SessionHost) -> None:
+        tags = {**_untagged(host, RETAINED_TAG), ROLLOUT_TAG: self.state.rollout_id}
+        self.change(host.name, tags=tags)
+        well = "Unavailable" if self._fate(step.host) == UNHEALTHY else "Available"
+        self.at(minutes(2), lambda: self.change(host.name, power="running", status=well))
 
     def _vanish(self, name: str) -> None:
         self.hosts.pop(name, None)
@@ -431,7 +464,8 @@ class World:
 
 
 def _counts(host: SessionHost) -> bool:
-    return bool(host.vm_id) and QUARANTINE_TAG not in host.tags and host.provisioning not in ("Deleting", "Failed")
+    there = bool(host.vm_id) and host.provisioning not in ("Deleting", "Failed")
+    return there and QUARANTINE_TAG not in host.tags and not host.is_retained
 
 
 def _untagged(host: SessionHost, *tags: str) -> dict[str, str]:

@@ -15,16 +15,30 @@ from demo.run import Run
 from demo.scenario import MORNING, Outcome, Scenario, Stage
 from rollout.verdicts import Verdict
 from simulator.galleries import Flaws
+from simulator.log_analytics import Asked, Result, one
 from tests.scenarios.test_faults_of_the_host import FAULTS, OncePerKind
 
-OF_RINGS = {"read_image_version", "read_pool_regions", "judge_hosts", "mark_version", "run_smoke_test"}
+OF_RINGS = {"read_image_version", "read_pool_regions", "judge_hosts", "mark_version", "run_smoke_test", "query_logs"}
 
-GATES = {"approval": {}, "health": {}, "smoke_test": {"script": "exit 0"}}
+WORKSPACE = "10905a11-0000-4000-8000-000000000002"
+QUERY = "Errors | where Version == goldroll_version | count"
+GATES = {
+    "approval": {},
+    "health": {},
+    "smoke_test": {"script": "exit 0"},
+    "queries": {"errors": {"workspace_id": WORKSPACE, "query": QUERY, "at_most": 0}},
+}
+
+
+def _no_errors(asked: Asked) -> Result:
+    """Of version 2.0.0 there are none."""
+    return one(0 if asked.lets == {"goldroll_version": '"2.0.0"'} else 99)
 
 
 def _set_two_rings(stage: Stage) -> None:
     test = stage.office("test", hosts=2, people=0)
     stage.office("office", hosts=2, people=0, image_of=test)
+    stage.estate.workspaces.add(WORKSPACE).knows[QUERY] = _no_errors
     stage.publish("08:10", test, "2.0.0", takes={test.region: timedelta(0)})
     stage.answer("14:00", "approve", "it works", day=0)
 

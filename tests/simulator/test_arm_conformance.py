@@ -151,6 +151,8 @@ UNPUBLISHED = {
     "softDeletedResources.list",
     *("operations.get", "usages.list", "networkInterfaces.get", "networkInterfaces.list"),
     *("virtualMachineImages.list", "virtualMachineImages.get"),
+    *("permissions.list", "providers.get", "skus.list", "virtualNetworks.get"),
+    *("systemTopics.list", "systemTopicEventSubscriptions.list", "eventSubscriptions.list"),
 }
 INNER = {"virtualMachines.instanceView"}
 

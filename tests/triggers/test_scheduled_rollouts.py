@@ -193,15 +193,15 @@ async def test_an_event_starts_at_once_where_the_policy_says_both(
     assert "2.0.0 has been started before" in memory(instances).outcome
 
 
-async def test_a_broken_policy_is_said_and_settles_nothing(
+async def test_a_policy_that_was_broken_by_an_edit_is_said_and_the_last_good_one_keeps_its_schedule(
     instances: Instances, policy_file: PolicyFile, office: SimulatedOffice, caplog: pytest.LogCaptureFixture
 ) -> None:
     await look(instances, office.clock())
     policy_file.write("images: 3\n")
     await look(instances, at_eight(office, days=2))
 
-    assert memory(instances).last is None
-    assert "the schedules cannot use the policy" in caplog.text
+    assert memory(instances).last == at_eight(office, days=2)
+    assert "the policy cannot be used, and the last good one stays in use" in caplog.text
 
 
 async def test_a_start_that_fails_is_seen_and_tried_again_and_holds_up_no_other_image(

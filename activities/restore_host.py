@@ -1,0 +1,32 @@
+"""Takes a retained host back into the hands of a rollout and starts it."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+
+from activities.answers import Payload, carry_out
+from activities.host_tags import held
+from adapters import virtual_machines
+from rollout.model import RETAINED_TAG
+from rollout.orders import Order
+from rollout.steps import RestoreHost
+
+bp = df.Blueprint()
+
+
+@bp.activity_trigger(input_name="order")
+def restore_host(order: Payload) -> Payload:
+    """The rollout's tag first, so that the host is never in nobody's hands; then the retained tag off, then start.
+
+    Drain mode stays on: nobody gets to it before it is proven.
+    In: an Order of RestoreHost. Out: `{"ok": true}` or `{"error": StepError}`.
+    """
+    return carry_out(order, RestoreHost, _restore)
+
+
+def _restore(step: RestoreHost, order: Order) -> None:
+    tags = virtual_machines.read_tags(step.vm_id)
+    virtual_machines.set_tags(step.vm_id, held(order, excluded=order.exclusion_tag in tags))
+    if RETAINED_TAG in tags:
+        virtual_machines.remove_tags(step.vm_id, {RETAINED_TAG: tags[RETAINED_TAG]})
+    virtual_machines.start(step.vm_id)

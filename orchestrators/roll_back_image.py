@@ -1,0 +1,167 @@
+"""Takes one image version back from the host pools that have it: marks it, rolls every pool back at once, waits.
+
+There are no rings and no gates: every pool that is on a version that somebody has found bad goes back now. About the
+one place where it waits, see roll_out_image.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+import azure.durable_functions as df
+import msgspec
+
+from orchestrators.moment import now_of
+from rollout import latest
+from rollout.assignments import ImageRollBack, PoolBack, PoolRollout
+from rollout.commands import Command, Refused, obey, read_command
+from rollout.instance_ids import COMMAND_EVENT, pool_instance
+from rollout.latest import MarkState
+from rollout.model import Phase, short_version
+from rollout.overall import phase_of_roll_back, summary
+from rollout.ring_steps import MarkVersion, error_of, first_line
+from rollout.status import ImageResult, ImageStatus, PoolStatus
+from rollout.verdicts import Verdict
+
+bp = df.Blueprint()
+
+LONGEST_SLEEP = timedelta(days=5)
+
+_story = logging.getLogger("goldroll.story")
+
+Orchestration = Generator[Any, Any, Any]
+
+
+@bp.orchestration_trigger(context_name="context")
+def roll_back_image(context: df.DurableOrchestrationContext) -> Orchestration:
+    """Roll a version back. Input: ImageRollBack. Custom status: ImageStatus. Output: ImageResult.
+
+    Takes operators' commands as external events; each host pool learns of them by its lease.
+    """
+    return (yield from RollBack(context, msgspec.convert(context.get_input(dict), ImageRollBack)).run())
+
+
+class RollBack:
+    """The one execution of a roll back."""
+
+    def __init__(self, context: df.DurableOrchestrationContext, back: ImageRollBack) -> None:
+        """Nothing is done yet. A version that has to earn its place as the latest has lost it."""
+        self._context = context
+        self._back = back
+        self._version = short_version(back.version_id)
+        self._ended: dict[str, PoolStatus] = {}
+        self._told: Command | None = None
+        why = f"rolled back by {back.by}" + (f": {back.reason}" if back.reason else "")
+        mark = MarkState()
+        if back.image.latest == "earned":
+            mark = latest.want(mark, latest.refuse(Verdict.VETOED, back.by, why, now_of(context)))
+        self._mark = mark
+        self._tell("", why)
+        self._command = context.wait_for_external_event(COMMAND_EVENT, object)
+        self._pools = {pool.policy.name: self._roll_back(pool) for pool in back.pools}
+
+    def run(self) -> Orchestration:
+        """Wait for whatever comes first, until every pool has ended and the version is marked; the result."""
+        marking: tuple[MarkVersion, Any] | None = None
+        while self._pools or marking or not self._mark.is_settled:
+            self._show(Phase.ROLLING_BACK)
+            now, due = now_of(self._context), latest.due(self._mark, now_of(self._context))
+            waits: list[Any] = [self._command, *self._pools.values()]
+            timer: Any = None
+            if marking is None and due is not None:
+                order = {"version": self._back.version_id, "mark": _json(due)}
+                marking = due, self._context.call_activity("mark_version", order, dict)
+            else:
+                until = now + LONGEST_SLEEP
+                retry_at = until if self._mark.is_settled else self._mark.retry_at or until
+                timer = self._context.create_timer(min(until, retry_at))
+                waits.append(timer)
+            if marking is not None:
+                waits.append(marking[1])
+            yield self._context.task_any(waits)
+            if timer is not None and not timer.is_completed:
+                timer.cancel()
+            self._record_command()
+            self._record_pools()
+            if marking is not None and marking[1].is_completed:
+                self._record_mark(*marking)
+                marking = None
+        return self._result()
+
+    # ------------------------------------------------------------------------------------------------ what comes back
+
+    def _record_command(self) -> None:
+        if not self._command.is_completed:
+            return
+        given = read_command(self._command.result)
+        self._command = self._context.wait_for_external_event(COMMAND_EVENT, object)  # at once: see roll_out_image.py
+        standing = Refused("NotPaused", "it cannot be read") if given is None else obey(self._told, given)
+        if isinstance(standing, Refused):
+            self._tell("", f"a command changes nothing: {standing.why}")
+            return
+        self._told = standing
+
+    def _record_pools(self) -> None:
+        for name, task in list(self._pools.items()):
+            if task.is_completed:
+                del self._pools[name]
+                self._ended[name] = self._pool_result(name, task.result)
+
+    def _record_mark(self, mark: MarkVersion, task: Any) -> None:
+        error = error_of(task.result)
+        self._tell("", latest.told_of(mark, self._mark, error))
+        self._mark = latest.recorded(self._mark, mark.kind, error, now_of(self._context))
+
+    def _pool_result(self, name: str, result: Any) -> PoolStatus:
+        try:
+            return msgspec.convert(result, PoolStatus)
+        except msgspec.ValidationError:
+            # A sub-orchestration that failed leaves its exception as the result.
+            return PoolStatus(name, self._version, Phase.FAILED, "OrchestrationFailed", first_line(result))
+
+    # ---------------------------------------------------------------------------------------------------- what is begun
+
+    def _roll_back(self, pool: PoolBack) -> Any:
+        order = PoolRollout(pool.version_id, pool.policy, instead_of=self._back.version_id, size=pool.size)
+        return self._context.call_sub_orchestrator(
+            "roll_host_pool",
+            _json(order),
+            pool_instance(self._context.instance_id, pool.policy.name),
+            expected_type=dict,
+        )
+
+    # ------------------------------------------------------------------------------------------------------ the status
+
+    def _tell(self, pool: str, sentence: str) -> None:
+        if sentence and not self._context.is_replaying:
+            _story.info("%s: %s", pool or f"{self._back.image.name} {self._version}", sentence)
+
+    def _phases(self) -> dict[str, Phase]:
+        return {
+            pool.policy.name: self._ended[pool.policy.name].phase
+            if pool.policy.name in self._ended
+            else Phase.ROLLING_BACK
+            for pool in self._back.pools
+        }
+
+    def _show(self, phase: Phase, message: str = "") -> None:
+        phases = self._phases()
+        told = message or f"rolling back from {self._version}: {summary(phases.values())}"
+        status = ImageStatus(self._back.image.name, self._version, phase, told, phases, command=self._told)
+        self._context.set_custom_status(_json(status))
+
+    def _result(self) -> Any:
+        phases = self._phases()
+        unwritten = f"; the image version could not be marked: {self._mark.error}" if self._mark.has_failed else ""
+        message = f"rolled back from {self._version}: {summary(phases.values())}{unwritten}"
+        phase = phase_of_roll_back(phases.values())
+        self._show(phase, message)
+        pools = tuple(self._ended[pool.policy.name] for pool in self._back.pools)
+        return _json(ImageResult(self._back.image.name, self._version, phase, message, pools))
+
+
+def _json(value: Any) -> Any:
+    return msgspec.to_builtins(value)
