@@ -30,12 +30,14 @@ from activities import (
     stop_draining,
     update_image_version,
 )
-from entities import host_pool, image_schedule
+from entities import freeze, host_pool, image_schedule
 from orchestrators import release_retained_hosts, retire_image_versions, roll_back_image, roll_host_pool, roll_out_image
 from triggers import (
     approvals,
     commands,
     dashboard,
+    description,
+    freezing,
     image_published,
     images,
     plans,
@@ -64,11 +66,14 @@ for part in (
     images,
     pools,
     dashboard,
+    freezing,
+    description,
     roll_out_image,
     roll_back_image,
     roll_host_pool,
     retire_image_versions,
     release_retained_hosts,
+    freeze,
     host_pool,
     image_schedule,
     decide_turn,

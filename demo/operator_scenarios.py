@@ -49,9 +49,17 @@ def _set_aborted(stage: Stage) -> None:
     stage.office("branch", hosts=4, people=16, image_of=office)
     stage.office("depot", hosts=4, people=16, image_of=office)
     stage.publish("08:10", office, "2.0.0")
-    stage.answer("10:30", "abort", "the branch keeps its hosts this month", day=0, pool="branch", by=OPERATOR)
-    stage.answer("11:30", "abort", "a wrong build of the accounting program", day=0, by=OPERATOR)
-    stage.answer("11:31", "resume", "was it wrong after all?", day=0, by=OPERATOR)
+    stage.answer(
+        "10:30",
+        "abort",
+        "the branch keeps its hosts this month",
+        day=0,
+        pool="branch",
+        by=OPERATOR,
+        roles=("Operator",),
+    )
+    stage.answer("11:30", "abort", "a wrong build of the accounting program", day=0, by=OPERATOR, roles=("Operator",))
+    stage.answer("11:31", "resume", "was it wrong after all?", day=0, by=OPERATOR, roles=("Operator",))
 
 
 ABORTED = Scenario(

@@ -1,7 +1,7 @@
 """The durable management API over HTTP, as the SDK's client and the public URLs use it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +31,7 @@ _OPERATIONS = {
     "suspendPostUri": "/suspend",
     "resumePostUri": "/resume",
 }
+_CONTINUATION = "x-ms-continuation-token"
 _WITH_REASON = ("/terminate", "/rewind", "/suspend", "/resume")
 
 
@@ -107,7 +108,8 @@ class ManagementApi:
     async def _list(self, request: web.Request) -> web.Response:
         show_input = _flag(request, "showInput", default=True)
         found = self._client.instances(_filter(request))
-        return web.json_response([_status(instance, show_input=show_input) for instance in found])
+        page, headers = _page(request, found)
+        return web.json_response([_status(instance, show_input=show_input) for instance in page], headers=headers)
 
     async def _purge(self, request: web.Request) -> web.Response:
         return _purged(self._client.purge(request.match_info["id"]))
@@ -249,6 +251,16 @@ def _filter(request: web.Request) -> Filter:
         )
     except ValueError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
+
+
+def _page(request: web.Request, found: Sequence[Instance]) -> tuple[Sequence[Instance], dict[str, str]]:
+    """As many as `top` says, and the header that tells where the next page begins; all of them without `top`."""
+    try:
+        first, top = int(request.headers.get(_CONTINUATION, "0")), int(request.query.get("top", "0"))
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=str(error)) from error
+    last = first + top if top > 0 else len(found)
+    return found[max(first, 0) : last], {_CONTINUATION: str(last)} if last < len(found) else {}
 
 
 def _flag(request: web.Request, name: str, *, default: bool = False) -> bool:

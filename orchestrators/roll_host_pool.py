@@ -10,6 +10,7 @@ import azure.durable_functions as df
 import msgspec
 from msgspec import structs
 
+from orchestrators.frozen import answer_of, ask_for_freeze
 from orchestrators.lease import PoolLease
 from orchestrators.moment import now_of
 from rollout.assignments import PoolRollout
@@ -35,7 +36,7 @@ grows with their square."""
 LONGEST_HISTORY = 480
 """Events that no history passes: a turn carries out as many steps as still find room."""
 
-_EVENTS_PER_TURN, _EVENTS_PER_STEP = 14, 4
+_EVENTS_PER_TURN, _EVENTS_PER_STEP = 18, 4
 """A step is scheduled and completed, two events; when its answer comes alone, its episode begins and ends, two more."""
 
 Orchestration = Generator[Any, Any, Any]
@@ -129,7 +130,11 @@ class PoolOrchestration:
                 # Somebody else may be at work on the pool: nothing is touched any more, not even to tidy up.
                 self._say(Phase.FAILED, "LeaseLost", answer.message)
                 return False
-            self._state = tell(self._state, answer.command)
+            frozen = answer_of(self._context, (yield ask_for_freeze(self._context)))
+            # A freeze keeps things from beginning; a roll back puts back what has begun. What an operator has told this
+            # rollout itself goes before what is told all of them.
+            stands = frozen.freeze.as_pause if frozen.freeze and not self._state.instead_of else None
+            self._state = tell(self._state, answer.command or stands)
             if answer.superseded_by:
                 newer = superseding_version(answer.superseded_by, self._rollout.version_id)
                 self._state = supersede(self._state, newer)

@@ -17,9 +17,11 @@ from typing import Any
 import azure.durable_functions as df
 import msgspec
 
+from orchestrators.frozen import answer_of, ask_for_freeze
 from orchestrators.moment import now_of
 from rollout.assignments import ImageRollout, PoolRollout
 from rollout.commands import read_command
+from rollout.freezing import decide_unless_frozen
 from rollout.gates import HealthLook, read_approval
 from rollout.instance_ids import APPROVAL_EVENT, COMMAND_EVENT, pool_instance
 from rollout.latest import recorded, told_of
@@ -47,9 +49,12 @@ from rollout.ring_state import (
 )
 from rollout.ring_steps import (
     AddRegions,
+    FreezeLook,
+    GateStep,
     JudgeHosts,
     MarkVersion,
     QueryLogs,
+    ReadFreeze,
     ReadRegions,
     ReadVersion,
     RingStep,
@@ -60,7 +65,7 @@ from rollout.ring_steps import (
     error_of,
     first_line,
 )
-from rollout.rings import RingsDecision, decide_rings
+from rollout.rings import RingsDecision
 from rollout.smoke_test import SmokeRun
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 from rollout.steps import StepError
@@ -99,6 +104,7 @@ class ImageOrchestration:
         self._answer = context.wait_for_external_event(APPROVAL_EVENT, object)
         self._command = context.wait_for_external_event(COMMAND_EVENT, object)
         self._call: dict[type[RingStep], Callable[[Any], Any]] = {
+            ReadFreeze: lambda _: ask_for_freeze(context),
             ReadRegions: lambda step: self._activity("read_pool_regions", step.pool_id),
             ReadVersion: lambda _: self._activity("read_image_version", rollout.version_id),
             RollPool: self._roll_pool,
@@ -115,7 +121,7 @@ class ImageOrchestration:
     def run(self) -> Orchestration:
         """Turn after turn until everything has ended; the result."""
         while True:
-            decision = decide_rings(self._progress, self._rollout, now_of(self._context), self._running)
+            decision = decide_unless_frozen(self._progress, self._rollout, now_of(self._context), self._running)
             self._progress = decision.progress
             for pool, sentence in decision.story:
                 self._tell(pool, sentence)
@@ -173,6 +179,9 @@ class ImageOrchestration:
         now, progress = now_of(self._context), self._progress
         if isinstance(step, RollPool):
             return record_pool(progress, self._pool_result(step.policy.name, answer))
+        if isinstance(step, ReadFreeze):
+            look = FreezeLook(now, answer_of(self._context, answer).freeze)
+            return msgspec.structs.replace(progress, freeze_look=look)
         error = error_of(answer)
         if isinstance(step, ReadRegions):
             if error is not None:
@@ -191,14 +200,18 @@ class ImageOrchestration:
         if isinstance(step, MarkVersion):
             self._tell("", told_of(step, progress.mark, error))
             return msgspec.structs.replace(progress, mark=recorded(progress.mark, step.kind, error, now))
+        return self._recorded_of_gate(step, answer, error, now)
+
+    def _recorded_of_gate(self, step: GateStep, answer: Any, error: StepError | None, now: datetime) -> RolloutProgress:
+        progress = self._progress
         if isinstance(step, QueryLogs):
             return record_query(progress, step.ring, step.name, _query(answer, error, now))
         ring = next(ring for ring in rings_of(self._rollout) if step.policy.name in ring.host_pools)
         if isinstance(step, SmokeTest):
             run = self._smoke_run(step, answer, error, now)
             return record_smoke_test(progress, ring, step.policy.name, run)
-        look = HealthLook(now, unreadable=error.message) if error else _health(answer, now)
-        return record_health(progress, ring, step.policy.name, look)
+        health = HealthLook(now, unreadable=error.message) if error else _health(answer, now)
+        return record_health(progress, ring, step.policy.name, health)
 
     def _replicas_set(self, step: SetReplicas, outcome: dict[str, int] | StepError, now: datetime) -> RolloutProgress:
         state = self._progress.supply

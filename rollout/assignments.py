@@ -11,13 +11,14 @@ from rollout.policy import ImagePolicy, PoolPolicy
 class ImageRollout(Struct, frozen=True):
     """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did.
 
-    `expected` is what its plan foresaw of each pool, by name, if it was planned.
+    `start_reason` is why they did; `expected` is what its plan foresaw of each pool, by name, if it was planned.
     """
 
     version_id: str
     image: ImagePolicy
     pools: tuple[PoolPolicy, ...]
     started_by: str = ""
+    start_reason: str = ""
     expected: dict[str, Expected] = {}
 
 

@@ -1,10 +1,11 @@
-"""What a running rollout is told: pause, resume, abort, roll back, supersede; and what remains of it.
+"""What a running rollout is told: pause, resume, abort, roll back, supersede, thaw; and what remains of it.
 
 A command is for a whole rollout or for one host pool. Pausing keeps the pool serving as it is: hosts that are being
 made are finished, what has been removed is made good, and nobody is asked to leave or signed out. Aborting is for good:
 the part that is done stays, what is drained is given back. A roll back ends a rollout as well, and another one then
-puts back what it has done: see rolling_back.py. A newer version's rollout supersedes: nothing more is
-started, and each host pool that is at work learns of it when the newer version asks for that pool.
+puts back what it has done: see rolling_back.py. A newer version's rollout supersedes: nothing more is started, and each
+host pool that is at work learns of it when the newer version asks for that pool. When a freeze ends before its time,
+rollouts are told to thaw: that wakes those that wait for its end, and changes nothing that stands.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from msgspec import Struct, structs
 LONGEST_REASON = 300
 LONGEST_NAME = 100
 
-CommandKind = Literal["pause", "resume", "abort", "roll_back", "supersede"]
+CommandKind = Literal["pause", "resume", "abort", "roll_back", "supersede", "thaw"]
 
 
 class Command(Struct, frozen=True, omit_defaults=True):
@@ -53,6 +54,8 @@ def obey(standing: Command | None, given: Command) -> Command | Refused | None:
     A roll back stands for ever, and so does an abort unless a roll back follows; that a newer version takes over stands
     unless one of these follows. The same command twice is refused, so that the second one learns of the first.
     """
+    if given.kind == "thaw":
+        return standing
     if standing is not None and standing.kind == "roll_back":
         return Refused("RolledBackAlready", f"it has been rolled back {standing.spoken}")
     if standing is not None and standing.kind == "abort" and given.kind != "roll_back":

@@ -13,6 +13,9 @@ from rollout.model import definition_of, is_marketplace, short_version
 APPROVAL_EVENT, COMMAND_EVENT = "approval", "command"
 """The external events by which people's answers and commands reach a rollout. The SDK compares names with case."""
 
+FREEZE_ENTITY, FREEZE_KEY = "freeze", "all"
+"""The one entity that keeps the freeze."""
+
 LONGEST = 100
 LONGEST_POOL_NAME = 40
 _LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1

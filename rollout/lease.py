@@ -162,7 +162,9 @@ def _take(lease: Lease, waiter: Waiter) -> tuple[Lease, LeaseAnswer]:
     if lease.holder or lease.waiting[0] != waiter:
         return lease, _waiting(lease, waiter)
     holder, target, rest, fence = waiter.rollout, waiter.target, lease.waiting[1:], lease.fence + 1
-    granted = Lease(holder, target, waiter.seen_at, rest, fence, lease.commands, last=holder, last_target=target)
+    # Who only tidies the pool up has no version, and is no rollout to remember.
+    last, last_target = (holder, target) if target else (lease.last, lease.last_target)
+    granted = Lease(holder, target, waiter.seen_at, rest, fence, lease.commands, last=last, last_target=last_target)
     return granted, _granted(granted)
 
 

@@ -75,7 +75,7 @@ class PeopleView(Struct, frozen=True):
     draining: int
 
 
-class PoolView(Struct, frozen=True, omit_defaults=True):
+class HostPoolView(Struct, frozen=True, omit_defaults=True):
     """A host pool as it was read. `version` is that of its last `rollout`, or the newest that a host runs."""
 
     pool: str
@@ -95,7 +95,7 @@ class PoolView(Struct, frozen=True, omit_defaults=True):
 
 def view_pool(
     snapshot: PoolSnapshot, policy: PoolPolicy, ring: str, target: str, rollout_id: str, status: PoolStatus | None
-) -> PoolView:
+) -> HostPoolView:
     """The view of a pool: `target` is the version id of its last rollout (`rollout_id`), "" when there was none.
 
     `status` is what that rollout shows of itself, None when nobody knows.
@@ -107,7 +107,7 @@ def view_pool(
     in_use = [host for host, view in zip(snapshot.hosts, hosts, strict=True) if view.state in _IN_USE]
     drained = [host for host, view in zip(snapshot.hosts, hosts, strict=True) if view.state in _HELD]
     slots = count_slots(snapshot.pool, in_use, drained, policy.reserve)
-    return PoolView(
+    return HostPoolView(
         pool=policy.name,
         image=policy.image,
         ring=ring,

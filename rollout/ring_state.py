@@ -19,7 +19,7 @@ from rollout.latest import MarkState
 from rollout.model import Phase, normalise_region, short_version
 from rollout.policy import RingPolicy
 from rollout.query_gate import QueryLook, with_look
-from rollout.ring_steps import VersionLook
+from rollout.ring_steps import FreezeLook, VersionLook
 from rollout.smoke_test import SmokeRun
 from rollout.status import PoolStatus
 from rollout.steps import StepError
@@ -48,7 +48,7 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     to end); `unreadable` says of the others why not. `running` and `ended` are pools. `extra_open`: a region of the
     policy without a host pool is still waited for; `regions_missed`: one was given up; `regions_added_at`: when the
     version was last to be copied further. `told` is the last news about
-    replication, `command` what an operator has told it.
+    replication, `command` what an operator has told it, `freeze_look` whether there was a freeze when it last mattered.
     """
 
     rollout_id: str
@@ -70,6 +70,7 @@ class RolloutProgress(Struct, frozen=True, omit_defaults=True):
     message: str = ""
     told: str = ""
     command: Command | None = None
+    freeze_look: FreezeLook | None = None
 
 
 _VERBS: dict[CommandKind, str] = {
@@ -78,6 +79,7 @@ _VERBS: dict[CommandKind, str] = {
     "abort": "aborts",
     "roll_back": "rolls back",
     "supersede": "supersedes",
+    "thaw": "thaws",
 }
 
 
@@ -179,6 +181,8 @@ def record_command(progress: RolloutProgress, given: Command, now: datetime) -> 
 
     A command that changes nothing is told all the same. Its host pools learn of it by themselves, see lease.command.
     """
+    if given.kind == "thaw":
+        return structs.replace(progress, freeze_look=None), f"{given.by} ends the freeze: {given.reason}"
     standing = obey(progress.command, structs.replace(given, at=now))
     verb = _VERBS[given.kind]
     because = f": {given.reason}" if given.reason else ""

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from rollout.assignments import ReplicaOrder
+from rollout.freeze import Freeze
 from rollout.model import ImageVersion
 from rollout.policy import PoolPolicy, SmokeTestGate
 from rollout.smoke_test import SmokeRun
@@ -128,9 +129,38 @@ class AddRegions(Struct, frozen=True):
         return "add_regions"
 
 
+class ReadFreeze(Struct, frozen=True):
+    """Ask whether there is a freeze: see freezing.py."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from other steps."""
+        return "freeze"
+
+
 RingStep = (
-    ReadRegions | ReadVersion | RollPool | JudgeHosts | SmokeTest | QueryLogs | MarkVersion | SetReplicas | AddRegions
+    ReadRegions
+    | ReadVersion
+    | RollPool
+    | JudgeHosts
+    | SmokeTest
+    | QueryLogs
+    | MarkVersion
+    | SetReplicas
+    | AddRegions
+    | ReadFreeze
 )
+
+
+GateStep = JudgeHosts | SmokeTest | QueryLogs
+"""Steps that find out whether a gate holds."""
+
+
+class FreezeLook(Struct, frozen=True):
+    """Whether there was a freeze when it was asked for."""
+
+    at: datetime
+    freeze: Freeze | None = None
 
 
 class VersionLook(Struct, frozen=True):

@@ -30,6 +30,7 @@ EXPECTED = {
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
         *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
+        *("show_freeze", "order_freeze", "end_freeze", "describe_api"),
     },
     "orchestrationTrigger": {
         "roll_out_image",
@@ -38,7 +39,7 @@ EXPECTED = {
         "retire_image_versions",
         "release_retained_hosts",
     },
-    "entityTrigger": {"host_pool", "image_schedule"},
+    "entityTrigger": {"freeze", "host_pool", "image_schedule"},
     "activityTrigger": {
         "decide_turn",
         "read_image_version",
@@ -133,6 +134,10 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "rollouts/{id}"),
         ("GET", "images/{name}/retirement"),
         ("POST", "images/{name}/retirement"),
+        ("GET", "freeze"),
+        ("POST", "freeze"),
+        ("DELETE", "freeze"),
+        ("GET", "openapi.json"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
         *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback")),

@@ -11,10 +11,12 @@ import azure.functions as func
 import msgspec
 from msgspec import Meta, Struct
 
-from adapters.caller import Caller, UnknownCaller, caller_of
-from rollout.gates import LONGEST_NAME, LONGEST_REASON, Approval, AskedApproval, Refusal, RingPhase, refusal_of
+from adapters.caller import Caller
+from rollout.gates import LONGEST_NAME, Approval, AskedApproval, Refusal, RingPhase, refusal_of
 from rollout.instance_ids import APPROVAL_EVENT, is_image_instance
-from triggers.problems import LONGEST_BODY, answer, problem
+from triggers.access import admit
+from triggers.problems import answer, problem
+from triggers.request_bodies import Reason, one_line, read_body
 from triggers.rollout_views import is_rollout
 from triggers.starting import has_ended
 
@@ -28,8 +30,17 @@ _STATUS_OF = {"NoSuchRing": 404, "NotAsked": 409, "TooLate": 409, "WrongRole": 4
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of an answer. Without `ring` it is about the one that is asked about now."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+    reason: Reason
     ring: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
+
+
+class ApprovalAnswer(Struct, frozen=True):
+    """An answer that has been passed on to the rollout: about which ring, and in whose name."""
+
+    id: str
+    ring: str
+    decision: Literal["approve", "reject"]
+    by: str
 
 
 class _Told(Struct, frozen=True):
@@ -62,14 +73,12 @@ async def _answer(
     or any more) or the rollout has ended: problem+json says which. The same answer twice is harmless: the second one
     gets 409, or, when it is very quick, is told of in the rollout's story and changes nothing.
     """
-    try:
-        given = _read(req.get_body())
-    except msgspec.MsgspecError as error:
-        return problem(400, "BadRequest", f'the body must be like {{"reason": "printing works"}}: {error}')
-    try:
-        caller = caller_of(req.headers)
-    except UnknownCaller as error:
-        return problem(403, "UnknownCaller", str(error))
+    caller = admit(req, "Approver")
+    if isinstance(caller, func.HttpResponse):
+        return caller
+    given = read_body(req, Answer, '{"reason": "printing works"}')
+    if isinstance(given, func.HttpResponse):
+        return given
     instance_id = req.route_params.get("id", "")
     status = await client.get_status(instance_id) if is_image_instance(instance_id) else None
     if not status or not is_rollout(status):
@@ -83,12 +92,12 @@ async def _answer(
         return problem(_STATUS_OF[refusal.code], refusal.code, refusal.why)
     await client.raise_event(instance_id, APPROVAL_EVENT, msgspec.to_builtins(approval))
     _log.info("%s answers %s about ring %s of %s", caller.name, decision, approval.ring, instance_id)
-    return answer({"id": instance_id, "ring": approval.ring, "decision": decision, "by": caller.name}, 202)
+    return answer(ApprovalAnswer(instance_id, approval.ring, decision, caller.name), 202)
 
 
 def _approval(given: Answer, told: _Told, caller: Caller, decision: Literal["approve", "reject"]) -> Approval:
     ring = given.ring or (told.asked.ring if told.asked else "")
-    return Approval(ring, decision, caller.name[:LONGEST_NAME], caller.roles, given.reason)
+    return Approval(ring, decision, caller.name[:LONGEST_NAME], caller.roles, one_line(given.reason))
 
 
 def _refusal(approval: Approval, told: _Told) -> Refusal | None:
@@ -105,9 +114,3 @@ def _told(custom_status: Any) -> _Told:
     except msgspec.ValidationError:
         # A rollout that has shown nothing yet asks nobody.
         return _Told()
-
-
-def _read(body: bytes) -> Answer:
-    if len(body) > LONGEST_BODY:
-        raise msgspec.ValidationError(f"{len(body)} bytes are too many")
-    return msgspec.json.decode(body, type=Answer)

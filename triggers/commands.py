@@ -11,11 +11,12 @@ import azure.functions as func
 import msgspec
 from msgspec import Meta, Struct
 
-from adapters.caller import UnknownCaller, caller_of
-from rollout.commands import LONGEST_NAME, LONGEST_REASON, Command, CommandKind, Refused, obey
+from rollout.commands import LONGEST_NAME, Command, CommandKind, Refused, obey
 from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_back_instance, is_image_instance, pool_instance
-from triggers.problems import LONGEST_BODY, answer, problem
-from triggers.rollout_views import is_rollout
+from triggers.access import admit
+from triggers.problems import answer, problem
+from triggers.request_bodies import Reason, header_of, one_line, read_body
+from triggers.rollout_views import is_rollout, may_follow, revision_of
 from triggers.starting import has_ended
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
@@ -26,8 +27,17 @@ _log = logging.getLogger("goldroll.triggers")
 class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a command. With `pool` it is for that host pool alone."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+    reason: Reason
     pool: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
+
+
+class CommandAnswer(Struct, frozen=True):
+    """A command that has been passed on: to which host pools, and in whose name."""
+
+    id: str
+    command: CommandKind
+    pools: tuple[str, ...]
+    by: str
 
 
 class _Pool(Struct, frozen=True):
@@ -84,27 +94,29 @@ async def _command(
     """202 when the command has been passed on. It takes effect before the rollout begins anything more.
 
     Without `pool` it is for the whole rollout and all its host pools. Sent twice, it changes nothing more: the second
-    one gets 409 as soon as the rollout shows the first. 403 for a caller of whom nothing is known, 404 for no such
-    rollout or pool, 409 when the rollout has ended or the command changes nothing: problem+json says which.
+    one gets 409 as soon as the rollout shows the first. 403 for a caller who is no Operator, 404 for no such
+    rollout or pool, 409 when the rollout has ended or the command changes nothing, 412 when the request's If-Match
+    names another revision of the rollout than the one it shows now: problem+json says which.
     """
-    try:
-        given = read_command_request(req.get_body())
-    except msgspec.MsgspecError as error:
-        return problem(400, "BadRequest", f'the body must be like {{"reason": "printing is slow"}}: {error}')
-    try:
-        caller = caller_of(req.headers)
-    except UnknownCaller as error:
-        return problem(403, "UnknownCaller", str(error))
+    caller = admit(req, "Operator")
+    if isinstance(caller, func.HttpResponse):
+        return caller
+    given = read_body(req, CommandRequest, '{"reason": "printing is slow"}')
+    if isinstance(given, func.HttpResponse):
+        return given
     instance_id = req.route_params.get("id", "")
     status = await client.get_status(instance_id, show_input=True) if is_image_instance(instance_id) else None
     if not status or not is_rollout(status):
         return problem(404, "NoSuchRollout", f"there is no rollout {instance_id[:200]!r}")
     if has_ended(status):
         return problem(409, "HasEnded", f"rollout {instance_id} has ended")
+    revision = revision_of(status)
+    if not may_follow(header_of(req, "If-Match"), revision):
+        return problem(412, "MovedOn", f"rollout {instance_id} has moved on: it shows revision {revision} now")
     pools = [pool for pool in _pools(instance_id, status.input_) if given.pool in ("", pool.name)]
     if not pools:
         return problem(404, "NoSuchPool", f"rollout {instance_id} has no host pool {given.pool!r}")
-    command = Command(kind, caller.name[:LONGEST_NAME], given.reason)
+    command = Command(kind, caller.name[:LONGEST_NAME], one_line(given.reason))
     if not given.pool:
         refused = obey(standing_command(status.custom_status), command)
         if isinstance(refused, Refused):
@@ -115,8 +127,8 @@ async def _command(
         told = {"rollout": pool_instance(instance_id, pool.name), "now": now, "command": msgspec.to_builtins(command)}
         await client.signal_entity(df.EntityId("host_pool", host_pool_key(pool.host_pool_id)), "command", told)
     _log.info("%s tells %s%s to %s", caller.name, instance_id, f":{given.pool}" if given.pool else "", kind)
-    told_pools = [pool.name for pool in pools]
-    return answer({"id": instance_id, "command": kind, "pools": told_pools, "by": caller.name}, 202)
+    told_pools = tuple(pool.name for pool in pools)
+    return answer(CommandAnswer(instance_id, kind, told_pools, caller.name), 202)
 
 
 def _pools(instance_id: str, given: Any) -> tuple[_Pool, ...]:
@@ -135,10 +147,3 @@ def standing_command(custom_status: Any) -> Command | None:
         return msgspec.convert(custom_status, _Told).command
     except msgspec.ValidationError:
         return None
-
-
-def read_command_request(body: bytes) -> CommandRequest:
-    """The body of a command. Raises msgspec.MsgspecError."""
-    if len(body) > LONGEST_BODY:
-        raise msgspec.ValidationError(f"{len(body)} bytes are too many")
-    return msgspec.json.decode(body, type=CommandRequest)

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import azure.durable_functions as df
 import azure.functions as func
-import msgspec
 from msgspec import Meta, Struct
 
 from adapters.errors import StepFailed
 from adapters.policy_source import PolicyUnusable
+from triggers.access import admit
 from triggers.planning import plan_of
-from triggers.problems import LONGEST_BODY, answer, problem
+from triggers.problems import answer, problem
 from triggers.proposals import NotProposed, requested, requested_newest
+from triggers.request_bodies import read_body
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 
@@ -28,7 +29,7 @@ class PlanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     image: Annotated[str, Meta(min_length=1, max_length=100)]
-    version: Annotated[str, Meta(pattern=r"^(\d{1,9}\.\d{1,9}\.\d{1,9})?$")] = ""
+    version: Annotated[str, Meta(pattern=r"^([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})?$")] = ""
     pools: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=200)] = ()
     forecast: bool = True
 
@@ -39,11 +40,12 @@ def make_plan(req: func.HttpRequest) -> func.HttpResponse:
 
     Changes nothing. 200 with the plan; 400, 404, 409, 502, 503: problem+json says what is wrong.
     """
-    try:
-        request = _read(req.get_body())
-    except msgspec.MsgspecError as error:
-        example = '{"image": "win11", "version": "1.2.3"}'
-        return problem(400, "BadRequest", f"the body must be like {example}: {error}")
+    caller = admit(req, "Reader")
+    if isinstance(caller, func.HttpResponse):
+        return caller
+    request = read_body(req, PlanRequest, '{"image": "win11", "version": "1.2.3"}')
+    if isinstance(request, func.HttpResponse):
+        return request
     try:
         if request.version:
             rollout = requested(request.image, request.version, "")
@@ -60,10 +62,4 @@ def make_plan(req: func.HttpRequest) -> func.HttpResponse:
         return problem(503, "PolicyUnusable", f"the policy cannot be used: {error}")
     except StepFailed as failed:
         return problem(502, "AzureUnreadable", str(failed))
-    return answer(msgspec.to_builtins(plan), 200)
-
-
-def _read(body: bytes) -> PlanRequest:
-    if len(body) > LONGEST_BODY:
-        raise msgspec.ValidationError(f"{len(body)} bytes are too many")
-    return msgspec.json.decode(body, type=PlanRequest)
+    return answer(plan, 200)

@@ -18,8 +18,9 @@ from rollout.instance_ids import host_pool_key
 from rollout.lease import Lease
 from rollout.model import Phase, PoolCounts, short_version
 from rollout.policy import Policy, PoolPolicy
-from rollout.pool_view import PoolView, view_pool
+from rollout.pool_view import HostPoolView, view_pool
 from rollout.status import PoolStatus
+from triggers.access import admit
 from triggers.conditional import answer_unless_known
 from triggers.problems import problem
 from triggers.rollout_views import summary_of
@@ -52,6 +53,12 @@ class PoolSummary(Struct, frozen=True, omit_defaults=True):
     trouble: str = ""
 
 
+class PoolList(Struct, frozen=True):
+    """The policy's host pools, in the order of the file."""
+
+    pools: tuple[PoolSummary, ...]
+
+
 @bp.route(route="pools", methods=["GET"])
 @bp.durable_client_input(client_name="client")
 async def list_pools(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
@@ -59,23 +66,27 @@ async def list_pools(req: func.HttpRequest, client: df.DurableOrchestrationClien
 
     Nothing is asked of Azure. With If-None-Match 304 when nothing has changed. 503 when the policy cannot be used.
     """
+    if isinstance(refused := admit(req, "Reader"), func.HttpResponse):
+        return refused
     try:
         policy = await asyncio.to_thread(current_policy)
     except PolicyUnusable as error:
         return problem(503, "PolicyUnusable", f"the policy cannot be used: {error}")
     pools = await asyncio.gather(*(_summary(client, policy, pool) for pool in policy.host_pools))
-    return answer_unless_known(req.headers, {"pools": pools})
+    return answer_unless_known(req.headers, PoolList(tuple(pools)))
 
 
 @bp.route(route="pools/{name}", methods=["GET"])
 @bp.durable_client_input(client_name="client")
 async def show_pool(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """GET /api/pools/{name}: every session host with its state, session slots and people; see PoolView.
+    """GET /api/pools/{name}: every session host with its state, session slots and people; see HostPoolView.
 
     Azure is read once in GOLDROLL_VIEW_SECONDS, whoever asks how often; the header Age says how long ago it was.
     404 when the policy has no such pool or it no longer exists, 502 when it cannot be read, 503 when the policy cannot
     be used.
     """
+    if isinstance(refused := admit(req, "Reader"), func.HttpResponse):
+        return refused
     try:
         policy = await asyncio.to_thread(current_policy)
     except PolicyUnusable as error:
@@ -98,7 +109,7 @@ async def show_pool(req: func.HttpRequest, client: df.DurableOrchestrationClient
     return response
 
 
-def _look(pool: PoolPolicy, ring: str, lease: Lease, status: PoolStatus | None) -> tuple[PoolView, int]:
+def _look(pool: PoolPolicy, ring: str, lease: Lease, status: PoolStatus | None) -> tuple[HostPoolView, int]:
     now = datetime.now(UTC)
     snapshot = picture_of(pool, lease.last, now)
     view = view_pool(snapshot, pool, ring, lease.last_target, _whole(lease.last), status)

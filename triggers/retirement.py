@@ -10,19 +10,21 @@ from typing import Annotated, Any
 import azure.durable_functions as df
 import azure.functions as func
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from activities.plan_retirement import planned
 from activities.read_running_rollouts import running_rollouts
-from adapters.caller import UnknownCaller, caller_of
 from adapters.errors import StepFailed
 from adapters.gallery import list_versions
 from adapters.policy_source import PolicyUnusable, current_policy
 from rollout.instance_ids import retirement_instance
 from rollout.policy import ImagePolicy, Policy
 from rollout.retention import RetentionPlan
-from rollout.retirement import Retirement, RetirementOrder, actions_of, retirement_of, summary
-from triggers.problems import LONGEST_BODY, answer, problem
+from rollout.retirement import Retirement, RetirementOrder, StepResult, actions_of, retirement_of, summary
+from rollout.verdicts import Verdict
+from triggers.access import admit
+from triggers.problems import answer, problem
+from triggers.request_bodies import one_line, read_body
 from triggers.starting import has_ended
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
@@ -36,6 +38,51 @@ class RetirementRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a request to retire versions; may be empty."""
 
     reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class RetirementAnswer(Struct, frozen=True):
+    """The run that has been started, or is under way."""
+
+    id: str
+    image: str
+
+
+class VersionView(Struct, frozen=True):
+    """What becomes of a version now, and why; see rollout.retention.VersionPlan."""
+
+    version: str
+    verdict: Verdict
+    actions: tuple[str, ...]
+    reason: str
+    protected: bool
+    overtaken: bool
+    put_off: bool
+
+
+class LastRun(Struct, frozen=True, omit_defaults=True):
+    """The last run, as far as it has told: see rollout.retirement.RetirementReport."""
+
+    id: str
+    status: str
+    updated: datetime | None
+    image: str = ""
+    message: str = ""
+    apply: bool = False
+    by: str = ""
+    why: str = ""
+    results: tuple[StepResult, ...] = ()
+
+
+class RetirementView(Struct, frozen=True, omit_defaults=True):
+    """What would become of an image's versions now, whatever has been carried out before."""
+
+    image: str
+    mode: str
+    observed_at: datetime
+    message: str
+    notes: tuple[str, ...]
+    versions: tuple[VersionView, ...]
+    last_run: LastRun | None = None
 
 
 @bp.timer_trigger(arg_name="timer", schedule="%GOLDROLL_RETIREMENT_SCHEDULE%", run_on_startup=False)
@@ -65,6 +112,8 @@ async def show_retirement(req: func.HttpRequest, client: df.DurableOrchestration
     Nothing is changed. 404: the policy has no such image. 409: it is no image definition. 502: Azure cannot be read.
     503: the policy cannot be used.
     """
+    if isinstance(refused := admit(req, "Reader"), func.HttpResponse):
+        return refused
     found = await _image(req)
     if isinstance(found, func.HttpResponse):
         return found
@@ -91,20 +140,21 @@ async def start_retirement(req: func.HttpRequest, client: df.DurableOrchestratio
     202 with the run; 200 with the one that is under way already, so that asking twice is safe. 400, 403,
     404, 409, 503: problem+json says what is wrong.
     """
-    try:
-        request = _read(req.get_body())
-    except msgspec.MsgspecError as error:
-        return problem(400, "BadRequest", f'the body must be empty or like {{"reason": "make room"}}: {error}')
-    try:
-        caller = caller_of(req.headers)
-    except UnknownCaller as error:
-        return problem(403, "UnknownCaller", str(error))
+    caller = admit(req, "Operator")
+    if isinstance(caller, func.HttpResponse):
+        return caller
+    request = read_body(req, RetirementRequest, '{"reason": "make room"}, or empty', may_be_empty=True)
+    if isinstance(request, func.HttpResponse):
+        return request
     found = await _image(req)
     if isinstance(found, func.HttpResponse):
         return found
     policy, image = found
-    id, is_new = await _start(client, retirement_of(policy, image, apply=True, by=caller.name, why=request.reason))
-    return answer({"id": id, "image": image.name}, 202 if is_new else 200, {"Location": req.url.split("?")[0]})
+    id, is_new = await _start(
+        client, retirement_of(policy, image, apply=True, by=caller.name, why=one_line(request.reason))
+    )
+    location = {"Location": req.url.split("?")[0]}
+    return answer(RetirementAnswer(id, image.name), 202 if is_new else 200, location)
 
 
 async def _image(req: func.HttpRequest) -> tuple[Policy, ImagePolicy] | func.HttpResponse:
@@ -141,38 +191,29 @@ async def _start(client: df.DurableOrchestrationClient, retirement: Retirement) 
     return id, True
 
 
-def _read(body: bytes) -> RetirementRequest:
-    if len(body) > LONGEST_BODY:
-        raise msgspec.ValidationError(f"{len(body)} bytes are too many")
-    return msgspec.json.decode(body, type=RetirementRequest) if body.strip() else RetirementRequest()
+def _view(image: ImagePolicy, plan: RetentionPlan, last: Any) -> RetirementView:
+    versions = tuple(
+        VersionView(
+            entry.version,
+            entry.verdict,
+            actions_of(entry),
+            entry.reason,
+            entry.is_protected,
+            entry.is_overtaken,
+            entry.put_off,
+        )
+        for entry in plan.versions
+    )
+    shown = RetirementView(
+        image.name, image.retention.mode, plan.observed_at, summary(plan), tuple(plan.notes), versions
+    )
+    return structs.replace(shown, last_run=_last_run(last)) if last else shown
 
 
-def _view(image: ImagePolicy, plan: RetentionPlan, last: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "image": image.name,
-        "mode": image.retention.mode,
-        "observed_at": plan.observed_at.isoformat(),
-        "message": summary(plan),
-        "notes": list(plan.notes),
-        "versions": [
-            {
-                "version": entry.version,
-                "verdict": entry.verdict,
-                "actions": list(actions_of(entry)),
-                "reason": entry.reason,
-                "protected": entry.is_protected,
-                "overtaken": entry.is_overtaken,
-                "put_off": entry.put_off,
-            }
-            for entry in plan.versions
-        ],
-    }
-    if last:
-        told = last.output if isinstance(last.output, dict) else last.custom_status
-        shown["last_run"] = {
-            "id": last.instance_id,
-            "status": last.runtime_status.name,
-            "updated": last.last_updated_time.isoformat() if last.last_updated_time else None,
-            **(told if isinstance(told, dict) else {}),
-        }
-    return shown
+def _last_run(status: Any) -> LastRun:
+    told = status.output if isinstance(status.output, dict) else status.custom_status
+    known = {"id": status.instance_id, "status": status.runtime_status.name, "updated": status.last_updated_time}
+    try:
+        return msgspec.convert({**(told if isinstance(told, dict) else {}), **known}, LastRun)
+    except msgspec.ValidationError:
+        return LastRun(**known)  # told by another version of this app

@@ -11,7 +11,6 @@ import azure.functions as func
 import msgspec
 from msgspec import Struct
 
-from adapters.caller import UnknownCaller, caller_of
 from rollout.assignments import ImageRollBack, ImageRollout, PoolBack
 from rollout.commands import LONGEST_NAME, Command, Refused, obey
 from rollout.instance_ids import (
@@ -24,8 +23,10 @@ from rollout.instance_ids import (
 )
 from rollout.model import Phase, short_version
 from rollout.policy import PoolPolicy
-from triggers.commands import CommandRequest, read_command_request, standing_command
+from triggers.access import admit
+from triggers.commands import CommandRequest, standing_command
 from triggers.problems import answer, problem
+from triggers.request_bodies import one_line, read_body
 from triggers.rollout_views import is_rollout
 from triggers.starting import has_ended
 
@@ -46,6 +47,19 @@ _NOTHING_DONE = {
 }
 
 
+class RollBackAnswer(Struct, frozen=True):
+    """The roll back (`id`) of `rollout`; `pools` maps each pool to the version it goes back to, `left_out` to why not.
+
+    Where no pool has begun there is nothing to take back: the rollout ends, and `id` is its own.
+    """
+
+    id: str
+    rollout: str
+    by: str
+    pools: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+
+
 class _PoolTold(Struct, frozen=True):
     """What a host pool's rollout shows; see rollout.status.PoolStatus."""
 
@@ -63,14 +77,12 @@ async def roll_back(req: func.HttpRequest, client: df.DurableOrchestrationClient
     most of its hosts ran before. A rollout that runs is told to let go first. 200 with the roll back that is under way
     already, so that asking twice is safe; `left_out` says of the other pools why. 403, 404, 409: problem+json says why.
     """
-    try:
-        given = read_command_request(req.get_body())
-    except msgspec.MsgspecError as error:
-        return problem(400, "BadRequest", f'the body must be like {{"reason": "printing is slow"}}: {error}')
-    try:
-        caller = caller_of(req.headers)
-    except UnknownCaller as error:
-        return problem(403, "UnknownCaller", str(error))
+    caller = admit(req, "Operator")
+    if isinstance(caller, func.HttpResponse):
+        return caller
+    given = read_body(req, CommandRequest, '{"reason": "printing is broken"}')
+    if isinstance(given, func.HttpResponse):
+        return given
     instance_id = req.route_params.get("id", "")
     status = await client.get_status(instance_id, show_input=True) if is_image_instance(instance_id) else None
     if not status or not is_rollout(status):
@@ -89,20 +101,19 @@ async def roll_back(req: func.HttpRequest, client: df.DurableOrchestrationClient
     if not pools and has_ended(status):
         why = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         return problem(409, "NothingToRollBack", f"there is no host pool to roll back: {why}")
-    command = Command("roll_back", caller.name[:LONGEST_NAME], given.reason)
+    command = Command("roll_back", caller.name[:LONGEST_NAME], one_line(given.reason))
     if not has_ended(status):
         await _let_go(client, instance_id, given, command, standing_command(status.custom_status), wanted)
-    shown = {"rollout": instance_id, "by": caller.name, "left_out": left_out}
     if not pools:
-        return answer({"id": instance_id, **shown, "pools": {}}, 202)
-    back = ImageRollBack(rollout.version_id, instance_id, rollout.image, pools, command.by, given.reason)
+        return answer(RollBackAnswer(instance_id, instance_id, command.by, left_out=left_out), 202)
+    back = ImageRollBack(rollout.version_id, instance_id, rollout.image, pools, command.by, command.reason)
     started = await _start(client, instance_id, back)
     if isinstance(started, func.HttpResponse):
         return started
     id, is_new = started
     _log.info("%s rolls %s back as %s", caller.name, instance_id, id)
     going = {pool.policy.name: short_version(pool.version_id) for pool in pools}
-    return answer({"id": id, **shown, "pools": going}, 202 if is_new else 200)
+    return answer(RollBackAnswer(id, instance_id, command.by, going, left_out), 202 if is_new else 200)
 
 
 async def _let_go(

@@ -48,6 +48,11 @@ class Played:
     ended_at: datetime = START
     calls: list[tuple[datetime, str, Any]] = field(default_factory=list)
 
+    @property
+    def names(self) -> list[str]:
+        """What was called, in order, but for the question for a freeze: it comes before whatever begins."""
+        return [name for _, name, _ in self.calls if name != "freeze.read"]
+
     def called(self, name: str) -> list[Any]:
         """The inputs of all calls of this name, in order."""
         return [given for _, called, given in self.calls if called == name]
@@ -71,6 +76,12 @@ class Play:
         self.events: list[tuple[datetime, str, Any]] = []
         self.now = START
         self.played = Played()
+
+    @property
+    def lease(self) -> str:
+        """The only host pool's lease, as it is stored."""
+        ((_, state),) = (entity for entity in self.entities.items() if entity[0].startswith("@host_pool@"))
+        return str(state)
 
     def play(self, given: Any) -> Played:
         """Play from the start to the end, through all executions."""

@@ -76,7 +76,7 @@ def test_they_are_raised_before_the_pools_start_and_put_back_at_the_end() -> Non
     gallery = Gallery()
     played = play(gallery, a_rollout("one", "two"))
 
-    assert [name for _, name, _ in played.calls if name != "read_pool_regions"] == [
+    assert [name for name in played.names if name != "read_pool_regions"] == [
         "read_image_version",
         "set_replicas",
         "roll_host_pool",

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+from aiohttp import web
 from azure.durable_functions import DurableOrchestrationClient, EntityId
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 from azure.durable_functions.models.EntityStateResponse import EntityStateResponse
@@ -29,6 +33,8 @@ class Instances:
         self.broken = False
         self.lists_nothing = False
         self.entities: dict[tuple[str, str], str] = {}
+        self.pages = 0
+        self._orchestration_bindings = SimpleNamespace(rpc_base_url="http://127.0.0.1:9/")
 
     def add(self, instance_id: str, name: str = "roll_out_image", runtime: str = "Running", **fields: Any) -> None:
         """An instance that is there already, each a minute younger than the one before."""
@@ -45,8 +51,35 @@ class Instances:
     async def get_status(self, instance_id: str, **_: Any) -> Any:
         return DurableOrchestrationStatus.from_json(self.known.get(instance_id, {}))
 
-    async def get_status_all(self) -> Any:
-        return [DurableOrchestrationStatus.from_json(status) for status in self.known.values()]
+    @asynccontextmanager
+    async def listed(self) -> AsyncIterator[None]:
+        """Meanwhile the list of instances can be asked for page by page, over HTTP as Durable serves it."""
+
+        async def answer(request: web.Request) -> web.Response:
+            prefix, top = request.query["instanceIdPrefix"], int(request.query["top"])
+            first = int(request.headers.get("x-ms-continuation-token", "0"))
+            since = request.query.get("createdTimeFrom", "")
+            found = sorted(
+                id
+                for id, one in self.known.items()
+                if id.startswith(prefix) and one["createdTime"].replace("+00:00", "Z") >= since
+            )
+            self.pages += 1
+            more = first + top < len(found)
+            headers = {"x-ms-continuation-token": str(first + top)} if more else {}
+            return web.json_response([self.known[id] for id in found[first : first + top]], headers=headers)
+
+        application = web.Application()
+        application.add_routes([web.get("/durabletask/instances/", answer)])
+        runner = web.AppRunner(application)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self._orchestration_bindings.rpc_base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/durabletask/"
+        try:
+            yield
+        finally:
+            await runner.cleanup()
 
     async def get_status_by(self, runtime_status: Any = None, **_: Any) -> Any:
         wanted = {status.name for status in runtime_status or ()}

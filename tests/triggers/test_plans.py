@@ -65,7 +65,7 @@ def test_a_plan_for_some_pools_leaves_the_others_out(office: SimulatedOffice, po
         (b"", 400, "BadRequest"),
         (b"[1]", 400, "BadRequest"),
         (b'{"image": "win11", "versoin": "1.0.0"}', 400, "BadRequest"),
-        (b"{" + b" " * 20_000 + b"}", 400, "BadRequest"),
+        (b"{" + b" " * 20_000 + b"}", 413, "TooLarge"),
         (b'{"image": "win11", "version": "latest"}', 400, "BadRequest"),
         (b'{"image": "win12"}', 404, "UnknownImage"),
         (b'{"image": "win12", "version": "1.0.0"}', 404, "UnknownImage"),

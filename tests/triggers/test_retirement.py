@@ -150,7 +150,9 @@ async def test_a_request_starts_a_run_that_applies_and_says_who_asked_and_why(
     office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
-    status, body = await apply(instances, body={"reason": "make room"}, headers=principal("ada@contoso.com"))
+    status, body = await apply(
+        instances, body={"reason": "make room"}, headers=principal("ada@contoso.com", "Operator")
+    )
 
     assert (status, body) == (202, {"id": id_of(office), "image": "win11"})
     ((name, id, given),) = instances.started
@@ -161,7 +163,9 @@ async def test_a_request_starts_a_run_that_applies_and_says_who_asked_and_why(
 async def test_a_caller_whom_the_platform_does_not_vouch_for_is_not_named(
     office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await apply(instances, headers={**principal("ada@contoso.com"), "x-ms-client-principal-name": "eve@contoso.com"})
+    await apply(
+        instances, headers={**principal("ada@contoso.com", "Operator"), "x-ms-client-principal-name": "eve@contoso.com"}
+    )
     assert instances.started[0][2]["by"] == "somebody with a function key"
 
     monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
@@ -189,7 +193,7 @@ async def test_a_durable_that_does_not_answer_fails_the_request(office: Simulate
         await apply(instances)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", {"reason": 7}, {"force": True}, {"reason": "x" * 20_000}])
+@pytest.mark.parametrize("body", [b"{", b"[]", {"reason": 7}, {"force": True}])
 async def test_a_body_that_cannot_be_read_is_answered_as_a_problem(
     office: SimulatedOffice, instances: Instances, body: Any
 ) -> None:

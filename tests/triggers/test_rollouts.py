@@ -115,7 +115,6 @@ async def test_an_older_version_can_be_asked_for(office: SimulatedOffice, instan
         {"image": "win11", "version": "1.0"},
         {"image": "win11", "version": 1},
         {"image": "win11", "version": "1.0.0", "force": True},
-        {"image": "x" * 20_000, "version": "1.0.0"},
     ],
 )
 async def test_a_request_that_cannot_be_read_is_answered_as_a_problem(instances: Instances, body: Any) -> None:
@@ -169,7 +168,8 @@ async def test_rollouts_are_listed_the_newest_first_without_their_pools(
     instances.add("image-a-1.0.0-abcdef:office", name="roll_host_pool")
     instances.add("image-b-1.0.0-abcdef")
 
-    _, body, _ = await call(rollouts.list_rollouts, instances)
+    async with instances.listed():
+        _, body, _ = await call(rollouts.list_rollouts, instances)
 
     assert [rollout["id"] for rollout in body["rollouts"]] == ["image-b-1.0.0-abcdef", "image-a-1.0.0-abcdef"]
     assert body["rollouts"][1]["phase"] == "Rolling"
@@ -231,7 +231,9 @@ async def test_a_rollout_remembers_who_has_asked_for_it(
     monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
     body = {"image": "win11", "version": "2.0.0"}
 
-    assert (await call(rollouts.start_rollout, instances, body=body, headers=principal("raj@contoso.com")))[0] == 202
+    assert (await call(rollouts.start_rollout, instances, body=body, headers=principal("raj@contoso.com", "Operator")))[
+        0
+    ] == 202
     assert instances.started[0][2]["started_by"] == "raj@contoso.com"
 
 
@@ -299,3 +301,72 @@ async def test_what_is_no_rollout_is_not_found(instances: Instances, id: str) ->
     assert (status, problem["code"]) == (404, "NoSuchRollout")
     assert headers["type"] == "application/problem+json"
     assert len(problem["detail"]) < 300
+
+
+# ---------------------------------------------------------------------------------------------------- page by page
+
+
+async def page(instances: Instances, **params: str) -> tuple[list[str], str, Any]:
+    status, body, _ = await call(rollouts.list_rollouts, instances, params=params)
+    return [rollout["id"] for rollout in body.get("rollouts", ())], body.get("next", ""), (status, body)
+
+
+@pytest.fixture
+def many(instances: Instances) -> Instances:
+    """Seventy rollouts with two host pools each, every seventh of them paused."""
+    for number in range(70):
+        id = f"image-gal-win11-1.0.{number:02}-abcdef"
+        phase = Phase.PAUSED if number % 7 == 0 else Phase.ROLLING
+        pools = {"office": phase, "branch" if number % 2 else "depot": phase}
+        instances.add(id, customStatus={"image": "win11" if number < 60 else "win10", "phase": phase, "pools": pools})
+        for pool in pools:
+            instances.add(f"{id}:{pool}", name="roll_host_pool")
+    return instances
+
+
+async def test_every_rollout_comes_once_and_the_last_page_has_no_next(many: Instances) -> None:
+    seen, token = [], ""
+    async with many.listed():
+        for _ in range(20):
+            found, token, _ = await page(many, limit="20", token=token)
+            assert len(found) <= 20
+            seen += found
+            if not token:
+                break
+
+    assert sorted(seen) == [id for id in sorted(many.known) if ":" not in id]
+
+
+async def test_a_list_can_be_narrowed_and_costs_a_bounded_number_of_looks(many: Instances) -> None:
+    async with many.listed():
+        paused, token, _ = await page(many, phase="paused", limit="100")
+        assert (len(paused), token) == (10, "")
+        assert len((await page(many, image="win10", limit="100"))[0]) == 10
+        assert len((await page(many, pool="depot", limit="100"))[0]) == 35
+        since = many.known["image-gal-win11-1.0.69-abcdef"]["createdTime"].replace("+00:00", "Z")
+        assert (await page(many, since=since))[0] == ["image-gal-win11-1.0.69-abcdef"]
+        many.pages = 0
+        found, token, _ = await page(many, image="nobody's", limit="1")
+        assert (found, many.pages) == ([], rollouts.MOST_PAGES)
+        assert token
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "\u0661"}, "limit"),
+        ({"limit": "9" * 5_000}, "limit"),
+        ({"since": "yesterday"}, "since"),
+        ({"token": "%%%"}, "token"),
+        ({"token": "\u00e9"}, "token"),
+        ({"token": "DQpYOiB5"}, "token"),
+    ],
+)
+async def test_a_query_that_cannot_be_read_names_its_field(
+    instances: Instances, params: dict[str, str], field: str
+) -> None:
+    _, _, (status, problem) = await page(instances, **params)
+
+    assert (status, problem["code"], problem["field"]) == (400, "BadRequest", field)
