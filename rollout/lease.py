@@ -161,10 +161,16 @@ def _take(lease: Lease, waiter: Waiter) -> tuple[Lease, LeaseAnswer]:
     """Give the free pool to the one who is next and asks; anybody else waits."""
     if lease.holder or lease.waiting[0] != waiter:
         return lease, _waiting(lease, waiter)
-    holder, target, rest, fence = waiter.rollout, waiter.target, lease.waiting[1:], lease.fence + 1
-    # Who only tidies the pool up has no version, and is no rollout to remember.
-    last, last_target = (holder, target) if target else (lease.last, lease.last_target)
-    granted = Lease(holder, target, waiter.seen_at, rest, fence, lease.commands, last=last, last_target=last_target)
+    granted = structs.replace(
+        lease,
+        holder=waiter.rollout,
+        target=waiter.target,
+        renewed_at=waiter.seen_at,
+        waiting=lease.waiting[1:],
+        fence=lease.fence + 1,
+        last=waiter.rollout if waiter.target else lease.last,  # one without a version only tidies up
+        last_target=waiter.target or lease.last_target,
+    )
     return granted, _granted(granted)
 
 

@@ -75,7 +75,7 @@ class PeopleView(Struct, frozen=True):
     draining: int
 
 
-class HostPoolView(Struct, frozen=True, omit_defaults=True):
+class PoolView(Struct, frozen=True, omit_defaults=True):
     """A host pool as it was read. `version` is that of its last `rollout`, or the newest that a host runs."""
 
     pool: str
@@ -95,19 +95,21 @@ class HostPoolView(Struct, frozen=True, omit_defaults=True):
 
 def view_pool(
     snapshot: PoolSnapshot, policy: PoolPolicy, ring: str, target: str, rollout_id: str, status: PoolStatus | None
-) -> HostPoolView:
+) -> PoolView:
     """The view of a pool: `target` is the version id of its last rollout (`rollout_id`), "" when there was none.
 
     `status` is what that rollout shows of itself, None when nobody knows.
     """
-    target, instead_of = target or _newest(snapshot), "" if status is None else status.instead_of
+    target = target or _newest(snapshot)
     deadlines = {} if status is None else _deadlines(status)
     hosts = [_view(host, target, status, deadlines) for host in snapshot.hosts]
-    outdated = sum(host.load for host in snapshot.hosts if is_outdated(host, target, instead_of))
+    outdated = sum(
+        host.load for host in snapshot.hosts if is_outdated(host, target, "" if status is None else status.instead_of)
+    )
     in_use = [host for host, view in zip(snapshot.hosts, hosts, strict=True) if view.state in _IN_USE]
     drained = [host for host, view in zip(snapshot.hosts, hosts, strict=True) if view.state in _HELD]
     slots = count_slots(snapshot.pool, in_use, drained, policy.reserve)
-    return HostPoolView(
+    return PoolView(
         pool=policy.name,
         image=policy.image,
         ring=ring,
@@ -135,10 +137,10 @@ def state_of(host: SessionHost, target: str, status: PoolStatus | None, deadline
     """The word for a host: what Azure shows of it decides, and the rollout's status only where Azure shows nothing."""
     if QUARANTINE_TAG in host.tags or (status is not None and host.name in status.quarantined):
         return HostState.QUARANTINED
+    if host.is_retained and not host.is_tagged:
+        return HostState.RETAINED
     if host.provisioning == "Deleting" or not host.vm_id:
         return HostState.REMOVING
-    if host.is_retained:
-        return HostState.RETAINED
     if not host.registration:
         return HostState.JOINING if host.provisioning in ("Succeeded", "Updating") else HostState.PROVISIONING
     if is_outdated(host, target, "" if status is None else status.instead_of):

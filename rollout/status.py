@@ -22,11 +22,11 @@ LONGEST_STATUS = 7_500
 class PoolStatus(Struct, frozen=True, omit_defaults=True):
     """Where a host pool's rollout stands: phase, why, since when, and when it looks again (None: it has ended).
 
-    `started` is when the pool's turn came, `previous` the id of the version to go back to, `instead_of` that of the one
-    that a roll back replaces. `in_hand` counts hosts by what is being done with them; `quarantined` and `skipped` list
-    up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose people are to have
-    left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest ones, as many as
-    there is room for.
+    `started` is when the pool's turn came, `previous` the id of the version to go back to, `instead_of` that of the
+    version that a roll back takes away. `in_hand` counts hosts by what is being done with them; `quarantined` and
+    `skipped` list up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose
+    people are to have left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest
+    ones, as many as there is room for.
     """
 
     pool: str

@@ -29,8 +29,8 @@ EXPECTED = {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
         *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
-        *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
         *("show_freeze", "order_freeze", "end_freeze", "describe_api"),
+        *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
     },
     "orchestrationTrigger": {
         "roll_out_image",

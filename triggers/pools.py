@@ -18,7 +18,7 @@ from rollout.instance_ids import host_pool_key
 from rollout.lease import Lease
 from rollout.model import Phase, PoolCounts, short_version
 from rollout.policy import Policy, PoolPolicy
-from rollout.pool_view import HostPoolView, view_pool
+from rollout.pool_view import PoolView, view_pool
 from rollout.status import PoolStatus
 from triggers.access import admit
 from triggers.conditional import answer_unless_known
@@ -79,7 +79,7 @@ async def list_pools(req: func.HttpRequest, client: df.DurableOrchestrationClien
 @bp.route(route="pools/{name}", methods=["GET"])
 @bp.durable_client_input(client_name="client")
 async def show_pool(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """GET /api/pools/{name}: every session host with its state, session slots and people; see HostPoolView.
+    """GET /api/pools/{name}: every session host with its state, session slots and people; see PoolView.
 
     Azure is read once in GOLDROLL_VIEW_SECONDS, whoever asks how often; the header Age says how long ago it was.
     404 when the policy has no such pool or it no longer exists, 502 when it cannot be read, 503 when the policy cannot
@@ -109,7 +109,7 @@ async def show_pool(req: func.HttpRequest, client: df.DurableOrchestrationClient
     return response
 
 
-def _look(pool: PoolPolicy, ring: str, lease: Lease, status: PoolStatus | None) -> tuple[HostPoolView, int]:
+def _look(pool: PoolPolicy, ring: str, lease: Lease, status: PoolStatus | None) -> tuple[PoolView, int]:
     now = datetime.now(UTC)
     snapshot = picture_of(pool, lease.last, now)
     view = view_pool(snapshot, pool, ring, lease.last_target, _whole(lease.last), status)

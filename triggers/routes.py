@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from forecast.plan import RolloutPlan
 from rollout.freeze import FreezeAnswer
-from rollout.pool_view import HostPoolView
+from rollout.pool_view import PoolView
 from triggers.access import Role
 from triggers.approvals import Answer, ApprovalAnswer
 from triggers.commands import CommandAnswer, CommandRequest
@@ -56,7 +56,6 @@ class Route(Struct, frozen=True):
 _TEXT = {"type": "string", "maxLength": 200}
 _MOMENT = {"type": "string", "format": "date-time"}
 _IF_MATCH = Parameter("If-Match", "the revision that the command is meant for; 412 when it is over", _TEXT, "header")
-_IF_NONE_MATCH = Parameter("If-None-Match", "the ETag of an earlier answer; 304 while it is the same", _TEXT, "header")
 _COMMANDED = (404, 409, 412)
 
 ROUTES = (
@@ -160,6 +159,24 @@ ROUTES = (
     ),
     Route(
         "GET",
+        "pools",
+        "list_pools",
+        "the policy's host pools, each with its last rollout and who holds it",
+        "Reader",
+        {200: PoolList},
+        (503,),
+    ),
+    Route(
+        "GET",
+        "pools/{name}",
+        "show_pool",
+        "a host pool as it is now: every session host with its state, session slots and people",
+        "Reader",
+        {200: PoolView},
+        (404, 502, 503),
+    ),
+    Route(
+        "GET",
         "images/{name}/schedule",
         "show_schedule",
         "the next runs of an image's schedule",
@@ -196,26 +213,6 @@ ROUTES = (
         (404, 409, 503),
         RetirementRequest,
         body_required=False,
-    ),
-    Route(
-        "GET",
-        "pools",
-        "list_pools",
-        "the policy's host pools, each with its last rollout and who holds it",
-        "Reader",
-        {200: PoolList},
-        (503,),
-        parameters=(_IF_NONE_MATCH,),
-    ),
-    Route(
-        "GET",
-        "pools/{name}",
-        "show_pool",
-        "every session host of a pool as it is now, session slots and people",
-        "Reader",
-        {200: HostPoolView},
-        (404, 502, 503),
-        parameters=(_IF_NONE_MATCH,),
     ),
     Route("GET", "freeze", "show_freeze", "the freeze that stands, if there is one", "Reader", {200: FreezeAnswer}),
     Route(

@@ -125,7 +125,7 @@ async def test_a_pool_that_is_one_of_several_is_looked_at_and_paused_alone(brows
     async with a_visit(browser, replace(SCENARIOS["aborted"], set_the_stage=_three_offices)) as visit:
         await visit.open()
         await visit.pass_time(visit.is_in("Canary", "branch"), hours=2)
-        await visit.page.get_by_role("link", name="branch").last.click()
+        await visit.page.locator(".pools a", has_text="branch").click()
         await visit.sees(".pool h2").to_have_text("branch")
         await visit.sees(".pool .tile").not_to_have_count(0)
         await visit.page.get_by_role("group", name="Tell pool branch").get_by_role("button", name="Pause").click()

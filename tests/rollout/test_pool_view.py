@@ -11,7 +11,7 @@ from msgspec import structs
 
 from rollout.model import Phase, SessionHost
 from rollout.pool import decide
-from rollout.pool_view import HostPoolView, HostState, view_pool
+from rollout.pool_view import HostState, PoolView, view_pool
 from rollout.status import PoolStatus
 from tests.rollout.builders import (
     MORNING,
@@ -36,7 +36,7 @@ TOLD = PoolStatus(
 )
 
 
-def look(*hosts: SessionHost, target: str = "2.0.0", status: PoolStatus | None = TOLD) -> HostPoolView:
+def look(*hosts: SessionHost, target: str = "2.0.0", status: PoolStatus | None = TOLD) -> PoolView:
     version = version_id(target) if target else ""
     return view_pool(a_pool(list(hosts)), a_policy(), "production", version, "rollout", status)
 
@@ -136,7 +136,7 @@ def test_a_thousand_hosts_are_less_than_two_hundred_kilobytes() -> None:
     encoded = msgspec.json.encode(view_pool(pool, a_policy(), "", version_id("20261121.1.1"), ROLLOUT, status))
 
     assert len(encoded) < 200_000
-    assert msgspec.json.decode(encoded, type=HostPoolView).states == {
+    assert msgspec.json.decode(encoded, type=PoolView).states == {
         HostState.STEERED: 730,
         HostState.DRAINING: 250,
         HostState.SKIPPED: 20,
