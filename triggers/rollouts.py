@@ -112,7 +112,7 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
 async def list_rollouts(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """GET /api/rollouts[?image=&phase=&pool=&since=&limit=&token=]: rollouts in short, page by page.
 
-    A page is in the order of Durable's store, which is that of ids, and the newest comes first within it. It may hold
+    A page is in the order of Durable's store, which is that of ids, roll backs first; the newest leads it. It may hold
     fewer than `limit` (50; at most 100) and yet have a `next`: a call goes through 2,000 instances at most. `since` is
     the earliest start. A finished rollout whose instance Durable has purged is not there any more.
     """
