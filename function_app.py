@@ -6,6 +6,7 @@ from activities import (
     add_target_regions,
     decide_turn,
     delete_image_version,
+    hand_over_record,
     install_agent,
     join_host,
     judge_hosts,
@@ -29,9 +30,17 @@ from activities import (
     start_draining,
     stop_draining,
     update_image_version,
+    write_record,
 )
 from entities import freeze, host_pool, image_schedule
-from orchestrators import release_retained_hosts, retire_image_versions, roll_back_image, roll_host_pool, roll_out_image
+from orchestrators import (
+    keep_record,
+    release_retained_hosts,
+    retire_image_versions,
+    roll_back_image,
+    roll_host_pool,
+    roll_out_image,
+)
 from triggers import (
     approvals,
     commands,
@@ -42,6 +51,7 @@ from triggers import (
     images,
     plans,
     pools,
+    records,
     retained_hosts,
     retirement,
     roll_backs,
@@ -102,5 +112,9 @@ for part in (
     plan_retirement,
     update_image_version,
     delete_image_version,
+    keep_record,
+    write_record,
+    hand_over_record,
+    records,
 ):
     app.register_functions(part.bp)

@@ -16,12 +16,14 @@ from msgspec import Struct, structs
 from activities.answers import Payload, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
-from rollout.model import PoolSnapshot, Stage
+from rollout.model import RolloutState, SessionHost, Stage
 from rollout.orders import MOST_STEPS, within
 from rollout.policy import PoolPolicy
 from rollout.pool import deals_with_sessions, decide, decide_unreadable, to_look_into
+from rollout.recording import of_decision
 from rollout.steps import Decision, StartDraining, Step
 from rollout.travelling import pack_decision, unpack
+from rollout.unwritten import pack
 
 bp = df.Blueprint()
 
@@ -34,6 +36,7 @@ class TurnOrder(Struct, frozen=True):
     state: str
     policy: PoolPolicy
     now: datetime
+    recorded: bool = False
 
 
 @bp.activity_trigger(input_name="turn")
@@ -42,17 +45,23 @@ def decide_turn(turn: Payload) -> Payload:
 
     In: `{"state": RolloutState (packed), "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its state
     packed too, its story told to the log and left out, its steps no more than a turn carries out. A pool that cannot be
-    read gives a decision to try again, or to end when it is gone.
+    read gives a decision to try again, or to end when it is gone. With `"recorded": true` also `"events"`: what the
+    decision has changed, packed; they are left out when there are none.
     """
     order = msgspec.convert(turn, TurnOrder)
-    decision = within(_decide(order), MOST_STEPS, order.now)
+    before = unpack(order.state)
+    decision, hosts = _decide(before, order.policy, order.now)
+    decision = within(decision, MOST_STEPS, order.now)
     for sentence in decision.story:
         _story.info("%s: %s", order.policy.name, sentence)
-    return {"decision": pack_decision(decision)}
+    answer: Payload = {"decision": pack_decision(decision)}
+    if order.recorded and (events := of_decision(before, decision, hosts, order.now)):
+        answer["events"] = pack(events)
+    return answer
 
 
-def _decide(order: TurnOrder) -> Decision:
-    state, policy, now = unpack(order.state), order.policy, order.now
+def _decide(state: RolloutState, policy: PoolPolicy, now: datetime) -> tuple[Decision, dict[str, SessionHost]]:
+    """The decision, and the hosts that it was made on: none when the pool could not be read."""
     asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
     new = to_look_into(state, now)
     try:
@@ -66,16 +75,17 @@ def _decide(order: TurnOrder) -> Decision:
             untouched=asked_for,
             fresh_sessions=deals_with_sessions(state, policy, now),
         )
-        return _with_what_was_seen(decide(state, snapshot, policy, now), snapshot, policy.scaling_exclusion_tag)
+        decision = decide(state, snapshot, policy, now)
+        hosts = {host.name: host for host in snapshot.hosts}
+        return _with_what_was_seen(decision, hosts, policy.scaling_exclusion_tag), hosts
     except StepFailed as failed:
-        return decide_unreadable(state, failed.error, now)
+        return decide_unreadable(state, failed.error, now), {}
     except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained
-        return decide_unreadable(state, unexpected(error), now)
+        return decide_unreadable(state, unexpected(error), now), {}
 
 
-def _with_what_was_seen(decision: Decision, snapshot: PoolSnapshot, exclusion_tag: str) -> Decision:
+def _with_what_was_seen(decision: Decision, hosts: dict[str, SessionHost], exclusion_tag: str) -> Decision:
     """Say of each host to be drained which of its tags are there already, so that nobody needs to read it again."""
-    hosts = {host.name: host for host in snapshot.hosts}
 
     def seen(step: Step) -> Step:
         if not isinstance(step, StartDraining) or (host := hosts.get(step.host)) is None:

@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapters.call_budget import CallBudget
-from adapters.settings import Cloud, is_plain_loopback, read_settings
+from adapters.settings import Cloud, SettingsError, is_plain_loopback, read_settings
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
+    from azure.data.tables import TableClient
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
@@ -31,6 +32,13 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 """The same in every cloud."""
+
+RECORD_TABLE = "goldroll"
+RECORD_SECONDS = 10
+
+EMULATOR_ACCOUNT = "devstoreaccount1"
+EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Published by Microsoft for storage emulators on a developer's machine."""
 
 
 class CloudEndpoints(NamedTuple):
@@ -107,7 +115,7 @@ class Connection:
         self._logs = logs.rstrip("/") or endpoint.rstrip("/")
         self._endpoint = endpoint.rstrip("/")
         self._credential = credential
-        self._transport = transport
+        self._transport = self._own_transport = transport
         self._scope = scope
         self._budget = CallBudget(clock)
         self._lock = threading.Lock()
@@ -160,6 +168,36 @@ class Connection:
                 pipeline = self._pipeline(decoded=False, scope=STORAGE_SCOPE)
                 self._clients["storage", ""] = PipelineClient("", **pipeline)
             return self._clients["storage", ""]  # type: ignore[no-any-return]
+
+    def record_table(self, endpoint: str) -> TableClient:
+        """The table that keeps the record, at a table service's endpoint.
+
+        One on this machine is opened with the published key of storage emulators, which is no secret. It is given up
+        soon when it does not answer: a rollout's turn goes on when it has.
+        """
+        from azure.core.credentials import AzureNamedKeyCredential
+        from azure.data.tables import TableClient
+
+        credential: Any = self._credential
+        if is_plain_loopback(endpoint):
+            credential = AzureNamedKeyCredential(EMULATOR_ACCOUNT, EMULATOR_KEY)
+        elif credential is None:
+            raise SettingsError("GOLDROLL_RECORD: a simulated Azure has no credential for a table service in Azure")
+        given: dict[str, Any] = (
+            {} if self._own_transport is None or is_plain_loopback(endpoint) else {"transport": self._own_transport}
+        )
+        with self._lock:
+            if ("record", endpoint) not in self._clients:
+                self._clients["record", endpoint] = TableClient(
+                    endpoint,
+                    RECORD_TABLE,
+                    credential=credential,
+                    retry_total=0,
+                    connection_timeout=RECORD_SECONDS,
+                    read_timeout=RECORD_SECONDS,
+                    **given,
+                )
+            return self._clients["record", endpoint]  # type: ignore[no-any-return]
 
     def _client(self, kind: str, subscription: str, library: Any) -> Any:
         with self._lock:

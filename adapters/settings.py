@@ -25,7 +25,8 @@ class Settings(Struct, frozen=True):
 
     `policy_file` is absolute; `policy_url` is the blob that is read instead, "" for none. `arm_endpoint` is "" for the
     cloud's own Resource Manager. `client_id` names the user-assigned identity to use, "" for the system-assigned one.
-    `view_seconds` is how long a look at a host pool serves everybody who looks.
+    `view_seconds` is how long a look at a host pool serves everybody who looks. `record` is the table service that
+    keeps the record, "" for none.
     """
 
     policy_file: Path
@@ -34,10 +35,11 @@ class Settings(Struct, frozen=True):
     cloud: Cloud = "AzureCloud"
     client_id: str = ""
     view_seconds: float = 30
+    record: str = ""
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _VIEW_SECONDS and AZURE_CLIENT_ID; unset and empty are the same.
+    """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _VIEW_SECONDS, _RECORD and AZURE_CLIENT_ID; empty is unset.
 
     A relative policy file lies in the app's own folder; a policy that begins with http is a blob. Raises SettingsError.
     """
@@ -46,10 +48,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         policy_file=APP_ROOT / ("goldroll.yaml" if _is_url(policy) else policy),
         policy_url=_blob(policy) if _is_url(policy) else "",
-        arm_endpoint=_endpoint(values.get("GOLDROLL_ARM_ENDPOINT") or ""),
+        arm_endpoint=_endpoint("GOLDROLL_ARM_ENDPOINT", values),
         cloud=_cloud(values.get("GOLDROLL_CLOUD") or "AzureCloud"),
         client_id=values.get("AZURE_CLIENT_ID") or "",
         view_seconds=_seconds(values.get("GOLDROLL_VIEW_SECONDS") or "30"),
+        record=_endpoint("GOLDROLL_RECORD", values),
     )
 
 
@@ -76,12 +79,11 @@ def _blob(url: str) -> str:
     return url
 
 
-def _endpoint(value: str) -> str:
+def _endpoint(name: str, values: Mapping[str, str]) -> str:
+    value = values.get(name) or ""
     if not value or urlsplit(value).scheme == "https" or is_plain_loopback(value):
         return value.rstrip("/")
-    raise SettingsError(
-        f"GOLDROLL_ARM_ENDPOINT: expected an https:// address, or http:// on this machine, got {value!r}"
-    )
+    raise SettingsError(f"{name}: expected an https:// address, or http:// on this machine, got {value!r}")
 
 
 def _seconds(value: str) -> float:

@@ -40,7 +40,8 @@ from simulator.estate import Estate
 from simulator.faults import Faults
 from simulator.galleries import Announcement
 from simulator.images import ImageVersion
-from simulator.transport import MANAGEMENT, AnyoneCredential, transport_to
+from simulator.tables import Tables
+from simulator.transport import MANAGEMENT, TABLE_SERVICE, AnyoneCredential, transport_to
 
 APP = Path(__file__).resolve().parent.parent
 """Where function_app.py and host.json are."""
@@ -81,11 +82,13 @@ class Run:
         pause: Pause | None = None,
         activity_faults: ActivityFaults | None = None,
         store: str | Path = ":memory:",
+        record: str = TABLE_SERVICE,
     ) -> None:
         """Set the stage. `pause` is awaited before virtual time moves from one moment to another.
 
         `activity_faults` and `store` are for tests: what goes wrong around activities, and the file that outlives a
-        host that is made to crash. A crashed host is started again at once.
+        host that is made to crash. A crashed host is started again at once. `record` is the table service that keeps
+        the record: the simulated one, or one that listens on this machine.
         """
         self.scenario = scenario
         self.seed = seed
@@ -95,6 +98,7 @@ class Run:
         self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
         self.access = least_privilege(self.policy)
         self.arm = Arm(self.estate, access=self.access)
+        self.tables = Tables()
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
         self.policy = _with_later_pools(self.policy, self.stage)
@@ -106,6 +110,7 @@ class Run:
         self.story = Story(self.estate, pool_names, self._audience.hear)
         self._activity_faults = activity_faults
         self._store = store
+        self._record = record
         self._host: Host | None = None
         self._client: aiohttp.ClientSession | None = None
         self._announced: list[Announcement] = []
@@ -117,7 +122,7 @@ class Run:
         """Play to the end and say how it was. Never raises for what goes wrong in the story; it is in the result."""
         started = time.perf_counter()
         self._audience.begin(self)
-        with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
+        with _app_connected_to(self.arm, self.tables), _policy_file(self.scenario.policy) as policy_file:
             settings = self._settings(policy_file)
             self._begin(policy_file)
             result = None
@@ -135,7 +140,7 @@ class Run:
     @asynccontextmanager
     async def opened(self, **settings: str) -> AsyncIterator[Host]:
         """The app on its host, for visitors: time moves in `host.run_until` only. `settings` go over the run's own."""
-        with _app_connected_to(self.arm), _policy_file(self.scenario.policy) as policy_file:
+        with _app_connected_to(self.arm, self.tables), _policy_file(self.scenario.policy) as policy_file:
             self._begin(policy_file)
             async with self._running_host(self._settings(policy_file) | settings) as host:
                 yield host
@@ -143,6 +148,7 @@ class Run:
     def _settings(self, policy_file: Path) -> dict[str, str]:
         return {
             "GOLDROLL_POLICY": str(policy_file),
+            "GOLDROLL_RECORD": self._record,
             **SCHEDULES,
             "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
             "WEBSITE_AUTH_ENABLED": "True",
@@ -322,9 +328,9 @@ async def play(
 
 
 @contextmanager
-def _app_connected_to(arm: Arm) -> Iterator[None]:
+def _app_connected_to(arm: Arm, tables: Tables) -> Iterator[None]:
     """The app's adapters talk to this simulated Azure, through the real SDK clients and without a socket."""
-    connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(arm)))
+    connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(arm, tables=tables)))
     try:
         yield
     finally:

@@ -125,7 +125,14 @@ class RollBack:
     # ---------------------------------------------------------------------------------------------------- what is begun
 
     def _roll_back(self, pool: PoolBack) -> Any:
-        order = PoolRollout(pool.version_id, pool.policy, instead_of=self._back.version_id, size=pool.size)
+        order = PoolRollout(
+            pool.version_id,
+            pool.policy,
+            instead_of=self._back.version_id,
+            size=pool.size,
+            recorded=self._back.recorded,
+            image=self._back.image.name,
+        )
         return self._context.call_sub_orchestrator(
             "roll_host_pool",
             _json(order),

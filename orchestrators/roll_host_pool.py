@@ -13,12 +13,14 @@ from msgspec import structs
 from orchestrators.frozen import answer_of, ask_for_freeze
 from orchestrators.lease import PoolLease
 from orchestrators.moment import now_of
+from orchestrators.recorder import Recorder
 from rollout.assignments import PoolRollout
 from rollout.instance_ids import superseding_version
 from rollout.lease import ROLL_BACK, LeaseAnswer
-from rollout.model import Phase
+from rollout.model import Phase, short_version
 from rollout.orders import MOST_STEPS, activity_of, order, outcomes, within
 from rollout.pool import decide_unreadable, look_again_at, record, start, supersede, tell
+from rollout.recording import Event, of_command, of_outcomes
 from rollout.rolling_back import go_back, policy_of_roll_back
 from rollout.status import pool_status
 from rollout.steps import Decision, Step, StepError, StepOutcome
@@ -73,6 +75,14 @@ class PoolOrchestration:
             )
         )
         self._policy = policy_of_roll_back(rollout.policy) if self._state.instead_of else rollout.policy
+        self._recorder = Recorder(
+            context,
+            image=rollout.image,
+            version=short_version(rollout.version_id),
+            pool=rollout.policy.name,
+            is_on=rollout.recorded,
+            unwritten=rollout.unwritten,
+        )
         self._events = 0
 
     def run(self) -> Orchestration:
@@ -80,7 +90,11 @@ class PoolOrchestration:
         self._show(None)
         answer = yield from self._take_lease()
         if answer is None or answer.verdict != "granted":
-            return self._ended_without_lease(answer)
+            ended = self._ended_without_lease(answer)
+            if answer is not None:
+                self._note_end()
+                yield from self._recorder.finish()
+            return ended
         try:
             goes_on = yield from self._turns()
         except Exception:
@@ -89,6 +103,7 @@ class PoolOrchestration:
         if goes_on:
             return None
         yield from self._lease.release()
+        yield from self._recorder.finish()
         return self._show(None)
 
     # ------------------------------------------------------------------------------------------------------ the lease
@@ -129,12 +144,15 @@ class PoolOrchestration:
             if answer.verdict == "lost":
                 # Somebody else may be at work on the pool: nothing is touched any more, not even to tidy up.
                 self._say(Phase.FAILED, "LeaseLost", answer.message)
+                self._note_end()
                 return False
             frozen = answer_of(self._context, (yield ask_for_freeze(self._context)))
             # A freeze keeps things from beginning; a roll back puts back what has begun. What an operator has told this
             # rollout itself goes before what is told all of them.
             stands = frozen.freeze.as_pause if frozen.freeze and not self._state.instead_of else None
-            self._state = tell(self._state, answer.command or stands)
+            told = answer.command or stands
+            self._recorder.note(of_command(self._state.command, told, self._now()))
+            self._state = tell(self._state, told)
             if answer.superseded_by:
                 newer = superseding_version(answer.superseded_by, self._rollout.version_id)
                 self._state = supersede(self._state, newer)
@@ -142,51 +160,65 @@ class PoolOrchestration:
             decision = within(decision, self._room_for_steps(), self._now())
             self._state = decision.state
             self._show(decision.wake_at)
+            wake_at = None if decision.done else decision.wake_at
+            writes = wake_at is not None and self._recorder.is_due(self._now())
             again_at = None
-            if decision.steps:
-                again_at = yield from self._act(decision.steps)
-            if decision.done or decision.wake_at is None:
+            if decision.steps or writes:
+                again_at = yield from self._act(decision.steps, writes=writes)
+            if wake_at is None:
                 back = go_back(self._state, self._policy, self._now())
                 if back is None:
                     return False
                 self._state, self._policy = back, policy_of_roll_back(self._policy)
-                self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * len(decision.steps)
-                continue
-            yield self._context.create_timer(min(decision.wake_at, again_at or decision.wake_at))
-            self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * len(decision.steps)
+            else:
+                yield self._context.create_timer(min(wake_at, again_at or wake_at))
+            self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * (len(decision.steps) + writes)
         self._go_on_in_new_execution()
         return True
 
     def _decide(self) -> Generator[Any, Any, Decision]:
         now = self._now()
         turn = {"state": pack(self._state), "policy": _json(self._policy), "now": _json(now)}
+        if self._rollout.recorded:
+            turn["recorded"] = True
         try:
             answer = yield self._context.call_activity("decide_turn", turn, dict)
+            self._recorder.note_packed(answer.get("events", ""))
             return unpack_decision(answer["decision"])
         except Exception as error:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
             return decide_unreadable(self._state, _died(error), self._now())
 
     def _room_for_steps(self) -> int:
-        return min(MOST_STEPS, (LONGEST_HISTORY - self._events - _EVENTS_PER_TURN) // _EVENTS_PER_STEP)
+        # Writing the record takes the room of a step.
+        room = (LONGEST_HISTORY - self._events - _EVENTS_PER_TURN) // _EVENTS_PER_STEP
+        return min(MOST_STEPS, room - self._rollout.recorded)
 
-    def _act(self, steps: tuple[Step, ...]) -> Generator[Any, Any, datetime | None]:
-        """Carry the steps out; when to look again because some failed or had to be put off, None when none did."""
+    def _act(self, steps: tuple[Step, ...], *, writes: bool) -> Generator[Any, Any, datetime | None]:
+        """Carry the steps out, and write the record beside them; when to look again because some steps failed or had
+        to be put off, None when none did."""
         now = self._now()
         tasks = [
             self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)), dict)
             for step in steps
         ]
+        if writes:
+            tasks.append(self._recorder.begin_writing(now))
         try:
             answers = yield self._context.task_all(tasks)
         except Exception as error:  # noqa: BLE001 - as above
             # One activity died, with its worker most likely. What became of the others is seen in the next turn.
             results = [StepOutcome(step, _died(error)) for step in steps]
+            if writes:
+                self._recorder.end_writing(None, self._now())
         else:
+            if writes:
+                self._recorder.end_writing(answers.pop(), self._now())
             results = [
                 outcome for step, answer in zip(steps, answers, strict=True) for outcome in outcomes(step, answer)
             ]
-        now = self._now()
-        self._state = record(self._state, tuple(results), now)
+        now, before = self._now(), self._state
+        self._state = record(before, tuple(results), now)
+        self._recorder.note(of_outcomes(before, self._state, results, now))
         return look_again_at(self._state, results, now)
 
     # ------------------------------------------------------------------------------------------------------ the status
@@ -195,6 +227,10 @@ class PoolOrchestration:
         same = (self._state.phase, self._state.reason) == (phase, reason)
         since = self._state.since if same else self._now()
         self._state = structs.replace(self._state, phase=phase, reason=reason, message=message, since=since)
+
+    def _note_end(self) -> None:
+        state = self._state
+        self._recorder.note((Event(self._now(), "RolloutEnded", state.message, state.reason, phase=state.phase),))
 
     def _now(self) -> datetime:
         return _whole_seconds(now_of(self._context))
@@ -205,7 +241,8 @@ class PoolOrchestration:
         return status
 
     def _go_on_in_new_execution(self) -> None:
-        self._context.continue_as_new(_json(structs.replace(self._rollout, state=pack(self._state))))
+        rollout = structs.replace(self._rollout, state=pack(self._state), unwritten=self._recorder.packed)
+        self._context.continue_as_new(_json(rollout))
 
 
 def _whole_seconds(moment: datetime) -> datetime:

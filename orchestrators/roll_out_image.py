@@ -19,6 +19,7 @@ import msgspec
 
 from orchestrators.frozen import answer_of, ask_for_freeze
 from orchestrators.moment import now_of
+from orchestrators.recorder import Recorder
 from rollout.assignments import ImageRollout, PoolRollout
 from rollout.commands import read_command
 from rollout.freezing import decide_unless_frozen
@@ -28,6 +29,7 @@ from rollout.latest import recorded, told_of
 from rollout.model import ImageVersion, Phase, short_version
 from rollout.overall import overall_phase, summary
 from rollout.query_gate import BROKEN_QUERY, QueryLook
+from rollout.recording import REASON_OF, Event, of_progress
 from rollout.ring_state import (
     RolloutProgress,
     begin,
@@ -100,6 +102,9 @@ class ImageOrchestration:
         self._rollout = rollout
         self._version = short_version(rollout.version_id)
         self._progress: RolloutProgress = begin(rollout, context.instance_id, now_of(context))
+        self._seen = self._progress
+        self._recorder = Recorder(context, image=rollout.image.name, version=self._version, is_on=rollout.recorded)
+        self._writing: Any = None
         self._running: dict[str, tuple[RingStep, Any]] = {}
         self._answer = context.wait_for_external_event(APPROVAL_EVENT, object)
         self._command = context.wait_for_external_event(COMMAND_EVENT, object)
@@ -120,13 +125,21 @@ class ImageOrchestration:
 
     def run(self) -> Orchestration:
         """Turn after turn until everything has ended; the result."""
+        pools = ", ".join(pool.name for pool in self._rollout.pools)
+        by = self._rollout.started_by
+        self._note("RolloutStarted", f"{self._rollout.image.name} {self._version} is rolled out to {pools}", by=by)
         while True:
             decision = decide_unless_frozen(self._progress, self._rollout, now_of(self._context), self._running)
             self._progress = decision.progress
             for pool, sentence in decision.story:
                 self._tell(pool, sentence)
+            self._recorder.note(of_progress(self._seen, self._progress, decision.steps, now_of(self._context)))
+            self._seen = self._progress
             if decision.done:
-                return self._result()
+                result = self._result()
+                self._note("RolloutEnded", result["message"], phase=result["phase"])
+                yield from self._finish_record()
+                return result
             self._show(decision)
             yield from self._set_going_and_wait(decision)
 
@@ -136,19 +149,38 @@ class ImageOrchestration:
             self._running[step.key] = (step, self._call[type(step)](step))
         waits = [self._answer, self._command, *(task for _, task in self._running.values())]
         timer: Any = None
-        if all(isinstance(step, RollPool) for step in decision.steps):
-            now = now_of(self._context)
-            timer = self._context.create_timer(min(decision.wake_at or now + LONGEST_SLEEP, now + LONGEST_SLEEP))
+        now = now_of(self._context)
+        writes = self._writing is None and self._recorder.is_due(now)
+        if writes:
+            self._writing = self._recorder.begin_writing(now)
+        if self._writing is not None:
+            waits.append(self._writing)
+        if not writes and all(isinstance(step, RollPool) for step in decision.steps):
+            # What cannot be written now is tried again even if nothing else happens.
+            until = [now + LONGEST_SLEEP, decision.wake_at, self._recorder.retry_at]
+            timer = self._context.create_timer(max(now, min(at for at in until if at is not None)))
             waits.append(timer)
         yield self._context.task_any(waits)
         if timer is not None and not timer.is_completed:
             timer.cancel()
+        if self._writing is not None and self._writing.is_completed:
+            self._recorder.end_writing(self._writing.result, now_of(self._context))
+            self._writing = None
         self._record_answer()
         self._record_command()
         for key, (step, task) in list(self._running.items()):
             if task.is_completed:
                 del self._running[key]
                 self._progress = self._recorded(step, task.result)
+
+    def _finish_record(self) -> Orchestration:
+        if self._writing is not None:
+            try:
+                answer = yield self._writing
+            except Exception:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
+                answer = None
+            self._recorder.end_writing(answer, now_of(self._context))
+        yield from self._recorder.finish()
 
     # ------------------------------------------------------------------------------------------------ what comes back
 
@@ -161,8 +193,11 @@ class ImageOrchestration:
         if given is None:
             self._tell("", "an answer that cannot be read is left aside")
             return
-        self._progress, sentence = record_answer(self._progress, self._rollout, given, now_of(self._context))
-        self._tell("", sentence)
+        before = self._progress
+        self._progress, sentence = record_answer(before, self._rollout, given, now_of(self._context))
+        counts = {"approve": "Approved", "reject": "Rejected"}[given.decision]
+        kind = counts if self._progress is not before else "AnswerRefused"
+        self._tell("", sentence, Event(now_of(self._context), kind, sentence, ring=given.ring, by=given.by))
 
     def _record_command(self) -> None:
         if not self._command.is_completed:
@@ -172,8 +207,11 @@ class ImageOrchestration:
         if given is None:
             self._tell("", "a command that cannot be read is left aside")
             return
-        self._progress, sentence = record_command(self._progress, given, now_of(self._context))
-        self._tell("", sentence)
+        before = self._progress
+        self._progress, sentence = record_command(before, given, now_of(self._context))
+        kind = "CommandTaken" if self._progress is not before else "CommandRefused"
+        event = Event(now_of(self._context), kind, sentence, REASON_OF[given.kind], by=given.by)
+        self._tell("", sentence, event)
 
     def _recorded(self, step: RingStep, answer: Any) -> RolloutProgress:
         now, progress = now_of(self._context), self._progress
@@ -257,14 +295,27 @@ class ImageOrchestration:
     def _roll_pool(self, step: RollPool) -> Any:
         return self._context.call_sub_orchestrator(
             "roll_host_pool",
-            _json(PoolRollout(self._rollout.version_id, step.policy)),
+            _json(
+                PoolRollout(
+                    self._rollout.version_id,
+                    step.policy,
+                    recorded=self._rollout.recorded,
+                    image=self._rollout.image.name if self._rollout.recorded else "",
+                )
+            ),
             pool_instance(self._context.instance_id, step.policy.name),
             expected_type=dict,
         )
 
     # ----------------------------------------------------------------------------------------------------- the status
 
-    def _tell(self, pool: str, sentence: str) -> None:
+    def _note(self, kind: str, sentence: str, *, phase: str = "", by: str = "") -> None:
+        self._recorder.note((Event(now_of(self._context), kind, sentence, phase=phase, by=by),))
+
+    def _tell(self, pool: str, sentence: str, event: Event | None = None) -> None:
+        """Tell the story; in the record it stands as `event`, or as a note."""
+        if sentence:
+            self._recorder.note((event or Event(now_of(self._context), "Noted", sentence, pool=pool),))
         if sentence and not self._context.is_replaying:
             _story.info("%s: %s", pool or f"{self._rollout.image.name} {self._version}", sentence)
 

@@ -12,6 +12,7 @@ class ImageRollout(Struct, frozen=True):
     """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did.
 
     `start_reason` is why they did; `expected` is what its plan foresaw of each pool, by name, if it was planned.
+    `recorded`: what becomes of it is written into the record.
     """
 
     version_id: str
@@ -20,13 +21,16 @@ class ImageRollout(Struct, frozen=True):
     started_by: str = ""
     start_reason: str = ""
     expected: dict[str, Expected] = {}
+    recorded: bool = False
 
 
 class PoolRollout(Struct, frozen=True, omit_defaults=True):
     """Roll one image version out to one host pool.
 
-    `state` is what it remembers, packed, when the rollout goes on in a new execution. With `instead_of` it is a roll
-    back from that version, to `version_id`; `size` is how many hosts the pool shall have then, 0: as many as it has.
+    `state` is what it remembers, packed, when the rollout goes on in a new execution, and `unwritten` what is to be
+    written into the record. `recorded` and `image`, the image's name, are those of the rollout as a whole. With
+    `instead_of` it is a roll back from that version, to `version_id`; `size` is how many hosts the pool shall have
+    then, 0: as many as it has.
     """
 
     version_id: str
@@ -34,6 +38,9 @@ class PoolRollout(Struct, frozen=True, omit_defaults=True):
     state: str = ""
     instead_of: str = ""
     size: int = 0
+    recorded: bool = False
+    image: str = ""
+    unwritten: str = ""
 
 
 class PoolBack(Struct, frozen=True, omit_defaults=True):
@@ -45,7 +52,10 @@ class PoolBack(Struct, frozen=True, omit_defaults=True):
 
 
 class ImageRollBack(Struct, frozen=True, omit_defaults=True):
-    """Take an image version (`version_id`) back from these host pools. `rollout` is the one that had rolled it out."""
+    """Take an image version (`version_id`) back from these host pools. `rollout` is the one that had rolled it out.
+
+    `recorded`: what becomes of it is written into the record.
+    """
 
     version_id: str
     rollout: str
@@ -53,6 +63,7 @@ class ImageRollBack(Struct, frozen=True, omit_defaults=True):
     pools: tuple[PoolBack, ...]
     by: str
     reason: str = ""
+    recorded: bool = False
 
 
 class ReplicaOrder(Struct, frozen=True, omit_defaults=True):

@@ -15,16 +15,20 @@ from simulator.builders import Office
 from simulator.control import Control
 from simulator.errors import AzureError, ConnectionLost
 from simulator.event_grid import Delivery, Subscription
+from simulator.tables import Tables
 from simulator.wire import Answer, Json, invalid
 
 log = logging.getLogger("simulator")
+
+ACCOUNT = "/devstoreaccount1"
+"""Where the table service is: storage emulators call their account so."""
 
 _LOOK_EVERY = 0.2
 _WEBHOOK_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Server:
-    """Serves one office on 127.0.0.1; `async with` starts and stops it.
+    """Serves one office, and a table service, on 127.0.0.1; `async with` starts and stops it.
 
     `port` 0 takes a free one; `base_url` tells which. With a `webhook`, every change of an image version is posted
     there as Event Grid would, with its retries in simulated time. It all happens on one event loop: no lock is needed.
@@ -36,6 +40,7 @@ class Server:
         self._office = office
         self._arm = arm
         self._control = Control(office, arm)
+        self.tables = Tables(ACCOUNT)
         self._port = port
         self._webhook = webhook
         self.subscription = subscription or Subscription(seed=office.estate.seed)
@@ -52,6 +57,7 @@ class Server:
         """Start to listen and to deliver."""
         app = web.Application(client_max_size=8 * 1024 * 1024)
         app.router.add_route("*", "/simulator/{path:.*}", self._controlled)
+        app.router.add_route("*", f"{ACCOUNT}/{{path:.*}}", self._tabled)
         app.router.add_route("*", "/{path:.*}", self._answered)
         app.cleanup_ctx.append(self._delivering)
         self._runner = web.AppRunner(app, access_log=None)
@@ -75,6 +81,11 @@ class Server:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
+
+    async def _tabled(self, request: web.Request) -> web.Response:
+        url = f"{request.scheme}://{request.host}{request.rel_url}"
+        reply = self.tables.handle(request.method, url, request.headers, await request.read())
+        return web.Response(status=reply.status, body=reply.body.encode(), headers=dict(reply.headers))
 
     async def _controlled(self, request: web.Request) -> web.Response:
         try:

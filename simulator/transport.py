@@ -16,17 +16,23 @@ from urllib3 import HTTPResponse
 
 from simulator.arm import Arm
 from simulator.errors import ConnectionLost
+from simulator.tables import Reply, Tables
 from simulator.wire import Answer
 
 MANAGEMENT = "https://management.azure.com"
+TABLE_SERVICE = "https://simulated.table.core.windows.net"
 
 
-def transport_to(arm: Arm, endpoint: str = MANAGEMENT) -> RequestsTransport:
+def transport_to(arm: Arm, endpoint: str = MANAGEMENT, *, tables: Tables | None = None) -> RequestsTransport:
     """A transport for any client of the Azure SDK whose requests to `endpoint` are answered by `arm`.
 
-    Everything else stays real: serialisation, policies, retries, the bearer token (see `AnyoneCredential`).
+    Those to TABLE_SERVICE are answered by `tables`, if there are any. Everything else stays real: serialisation,
+    policies, retries, the bearer token (see `AnyoneCredential`).
     """
-    return RequestsTransport(session=session_to(arm, endpoint), session_owner=False)
+    session = session_to(arm, endpoint)
+    if tables is not None:
+        session.mount(TABLE_SERVICE, TablesAdapter(tables))
+    return RequestsTransport(session=session, session_owner=False)
 
 
 def session_to(arm: Arm, endpoint: str = MANAGEMENT) -> requests.Session:
@@ -67,6 +73,20 @@ class ArmAdapter(BaseAdapter):
         """Nothing is open."""
 
 
+class TablesAdapter(ArmAdapter):
+    """Answers a prepared request from simulated tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **_options: Any) -> requests.Response:
+        """Answer one request."""
+        headers = {name: str(value) for name, value in request.headers.items()}
+        body = request.body if isinstance(request.body, bytes | str) else None
+        reply = self._tables.handle(request.method or "GET", request.url or "", headers, body)
+        return _as_response(request, reply)
+
+
 class AnyoneCredential:
     """A credential that the simulated Azure lets in: its token is a word."""
 
@@ -76,14 +96,19 @@ class AnyoneCredential:
 
 
 def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
-    content = b"" if answer.body is None else msgspec.json.encode(answer.body)
-    headers = {**answer.headers, "Content-Length": str(len(content))}
-    if answer.body is not None:
-        headers["Content-Type"] = "application/json; charset=utf-8"
+    if answer.body is None:
+        return _as_response(request, Reply(answer.status, "", answer.headers))
+    headers = {**answer.headers, "Content-Type": "application/json; charset=utf-8"}
+    return _as_response(request, Reply(answer.status, msgspec.json.encode(answer.body).decode(), headers))
+
+
+def _as_response(request: requests.PreparedRequest, reply: Reply) -> requests.Response:
+    content = reply.body.encode()
+    headers = {**reply.headers, "Content-Length": str(len(content))}
     response = requests.Response()
-    response.status_code = answer.status
+    response.status_code = reply.status
     response.headers = CaseInsensitiveDict(headers)
-    response.raw = HTTPResponse(io.BytesIO(content), headers=headers, status=answer.status, preload_content=False)
+    response.raw = HTTPResponse(io.BytesIO(content), headers=headers, status=reply.status, preload_content=False)
     response.url = request.url or ""
     response.request = request
     response.encoding = "utf-8"

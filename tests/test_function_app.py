@@ -20,6 +20,9 @@ from rollout.steps import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 
+CALL_DURABLE = {"read_running_rollouts", "hand_over_record"}
+"""Activities whose business is with other orchestrations."""
+
 TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
@@ -31,6 +34,7 @@ EXPECTED = {
         *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
         *("show_freeze", "order_freeze", "end_freeze", "describe_api"),
         *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
+        *("show_events", "show_record"),
     },
     "orchestrationTrigger": {
         "roll_out_image",
@@ -38,6 +42,7 @@ EXPECTED = {
         "roll_host_pool",
         "retire_image_versions",
         "release_retained_hosts",
+        "keep_record",
     },
     "entityTrigger": {"freeze", "host_pool", "image_schedule"},
     "activityTrigger": {
@@ -67,6 +72,8 @@ EXPECTED = {
         "plan_retirement",
         "update_image_version",
         "delete_image_version",
+        "write_record",
+        "hand_over_record",
     },
 }
 
@@ -93,7 +100,7 @@ def test_a_function_passes_the_workers_loading_rules(function: Function) -> None
 def test_a_function_with_a_durable_client_is_asynchronous(function: Function) -> None:
     has_client = any(binding["type"] == "durableClient" for binding in function.bindings)
 
-    assert function.kind in TRIGGERS or not has_client or function.name == "read_running_rollouts"
+    assert function.kind in TRIGGERS or not has_client or function.name in CALL_DURABLE
     user_code = getattr(function.handler, "client_function", function.handler)
     assert asyncio.iscoroutinefunction(user_code) == has_client
 
@@ -144,6 +151,8 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
         *(("GET", "pools"), ("GET", "pools/{name}"), ("GET", "dashboard"), ("GET", "dashboard/{file}")),
+        ("GET", "rollouts/{id}/events"),
+        ("GET", "record"),
     }
     assert schedules == {
         "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",

@@ -10,6 +10,7 @@ from msgspec import Struct
 from adapters.errors import StepFailed
 from adapters.image_sources import list_versions, read_version
 from adapters.policy_source import current_policy
+from adapters.record_store import is_recorded
 from rollout.assignments import ImageRollout
 from rollout.candidates import eligible_version, is_usable, missed_version, newest_version, why_not
 from rollout.model import ImageVersion, definition_of, is_marketplace, short_version, version_of
@@ -140,4 +141,4 @@ def _rollout(policy: Policy, image: ImagePolicy, version_id: str, by: str = "") 
     pools = tuple(pool for pool in policy.host_pools if pool.image == image.name)
     if not pools:
         return NotProposed("NoHostPool", f"no host pool of the policy uses image {image.name}")
-    return ImageRollout(version_id, image, pools, by)
+    return ImageRollout(version_id, image, pools, by, recorded=is_recorded())

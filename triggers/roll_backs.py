@@ -11,6 +11,7 @@ import azure.functions as func
 import msgspec
 from msgspec import Struct
 
+from adapters.record_store import is_recorded
 from rollout.assignments import ImageRollBack, ImageRollout, PoolBack
 from rollout.commands import LONGEST_NAME, Command, Refused, obey
 from rollout.instance_ids import (
@@ -106,7 +107,9 @@ async def roll_back(req: func.HttpRequest, client: df.DurableOrchestrationClient
         await _let_go(client, instance_id, given, command, standing_command(status.custom_status), wanted)
     if not pools:
         return answer(RollBackAnswer(instance_id, instance_id, command.by, left_out=left_out), 202)
-    back = ImageRollBack(rollout.version_id, instance_id, rollout.image, pools, command.by, command.reason)
+    back = ImageRollBack(
+        rollout.version_id, instance_id, rollout.image, pools, command.by, command.reason, recorded=is_recorded()
+    )
     started = await _start(client, instance_id, back)
     if isinstance(started, func.HttpResponse):
         return started

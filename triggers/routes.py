@@ -19,6 +19,8 @@ from triggers.freezing import FreezeRequest, ThawRequest
 from triggers.images import RegionsView, ScheduleView
 from triggers.plans import PlanRequest
 from triggers.pools import PoolList
+from triggers.records import MOST as MOST_EVENTS
+from triggers.records import EventPage, RecordView
 from triggers.retirement import RetirementAnswer, RetirementRequest, RetirementView
 from triggers.roll_backs import RollBackAnswer
 from triggers.rollout_views import RolloutList, RolloutView
@@ -156,6 +158,42 @@ ROUTES = (
             ("approve", "say yes to the ring that is asked about"),
             ("reject", "say no to the ring that is asked about: the version is rejected"),
         )
+    ),
+    Route(
+        "GET",
+        "rollouts/{id}/events",
+        "show_events",
+        "the record of a rollout, page by page",
+        "Reader",
+        {200: EventPage},
+        (400, 404, 409, 502),
+        parameters=(
+            Parameter("pool", "of this host pool", _TEXT),
+            Parameter("host", "of this session host", _TEXT),
+            Parameter("kind", "of this kind, such as HostStageChanged", _TEXT),
+            Parameter("after", "`next` of the page before", {"type": "string"}),
+            Parameter("limit", "so many at most", {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS}),
+            Parameter("format", "json or csv", {"enum": ["json", "csv"]}),
+        ),
+    ),
+    Route(
+        "GET",
+        "record",
+        "show_record",
+        "what has run on a host pool, or what has become of an image's versions",
+        "Reader",
+        {200: RecordView},
+        (400, 409, 502),
+        parameters=(
+            Parameter("pool", "of this host pool; or image", _TEXT),
+            Parameter("image", "of this image; or pool", _TEXT),
+            Parameter("version", "of this version", _TEXT),
+            Parameter("kind", "of this kind, such as Approved", _TEXT),
+            Parameter("from", "from this time on", _MOMENT),
+            Parameter("to", "until this time", _MOMENT),
+            Parameter("limit", "so many at most", {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS}),
+            Parameter("format", "json or csv", {"enum": ["json", "csv"]}),
+        ),
     ),
     Route(
         "GET",

@@ -31,6 +31,7 @@ OF_A_HAPPY_ROLLOUT = {
     "sign_out_sessions",
     "start_draining",
     "stop_draining",
+    "write_record",
 }
 
 FAULTS: dict[str, tuple[Moment, Fault]] = {

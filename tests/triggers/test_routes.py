@@ -11,11 +11,23 @@ import pytest
 
 from localhost.app import load_app
 from tests.triggers.durable import Instances, as_client, function_of, principal
-from triggers import approvals, commands, description, freezing, images, plans, pools, retirement, roll_backs, rollouts
+from triggers import (
+    approvals,
+    commands,
+    description,
+    freezing,
+    images,
+    plans,
+    pools,
+    records,
+    retirement,
+    roll_backs,
+    rollouts,
+)
 from triggers.routes import ROUTES, Route
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = (approvals, commands, description, freezing, images, plans, pools, retirement, roll_backs, rollouts)
+MODULES = (approvals, commands, description, freezing, images, plans, pools, records, retirement, roll_backs, rollouts)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +52,7 @@ async def call(route: Route, instances: Instances, *roles: str) -> tuple[int, An
     bare = function_of(function)
     answered = (
         bare(request)
-        if route.function in ("describe_api", "show_regions", "make_plan")
+        if route.function in ("describe_api", "show_regions", "make_plan", "show_events", "show_record")
         else bare(request, as_client(instances))
     )
     response = await answered if hasattr(answered, "__await__") else answered
