@@ -79,8 +79,8 @@ const Gates = ({ gates }) => gates?.length > 0 && html`
         <thead><tr><th scope="col">Gate</th><th scope="col">Stands at</th><th scope="col">Must be</th><th scope="col">Until</th></tr></thead>
         <tbody>
           ${gates.map((gate) => html`
-            <tr key=${gate.kind}>
-              <th scope="row"><span class="state"><i class="dot ${GATE_TONES[gate.state] ?? "wait"}" aria-hidden="true"></i>${GATE_WORDS[gate.kind] ?? gate.kind}</span></th>
+            <tr key=${`${gate.kind} ${gate.name}`}>
+              <th scope="row"><span class="state"><i class="dot ${GATE_TONES[gate.state] ?? "wait"}" aria-hidden="true"></i>${GATE_WORDS[gate.kind] ?? gate.kind} ${gate.name ?? ""}</span></th>
               <td>${gate.value || (gate.state === "closed" ? "opens when the ring's pools are done" : gate.state)} <span class="soft">${gate.value && gate.state}</span></td>
               <td>${gate.threshold}</td>
               <td>${gate.until && gate.state === "open" ? html`<${Next} at=${gate.until} />` : ""}</td>

@@ -9,7 +9,7 @@ import { isOver, plural } from "./words.js";
 const LONGEST_REASON = 300;
 
 // Verbs that every app of ours has; of any other the API's own description says whether it has it.
-const USUAL = ["approve", "reject", "pause", "resume", "abort"];
+const USUAL = ["approve", "reject", "pause", "resume", "rollback", "abort"];
 
 export const offeredBy = (description) =>
   new Set([...USUAL, ...Object.keys(VERBS).filter((verb) => description?.paths?.[`/rollouts/{id}/${verb}`] || description?.paths?.[`/api/rollouts/{id}/${verb}`])]);
@@ -19,7 +19,8 @@ const UNDONE = new Set(["RolledBack", "RollingBack", "Refused", "Blocked", "Supe
 // Of the offered verbs those that a rollout's phase allows.
 export function verbsFor(rollout, offered) {
   const standing = rollout.command?.kind, done = isOver(rollout.phase);
-  const back = !UNDONE.has(rollout.phase) && standing !== "roll_back" ? ["rollback"] : [];
+  // A roll back is taken back by starting the version again.
+  const back = !UNDONE.has(rollout.phase) && standing !== "roll_back" && !String(rollout.id).startsWith("back-") ? ["rollback"] : [];
   const ending = done || standing === "abort" || standing === "supersede" || standing === "roll_back";
   const answers = rollout.asked ? ["approve", "reject"] : [];
   const verbs = ending ? back : [...answers, standing === "pause" ? "resume" : "pause", ...back, "abort"];

@@ -33,8 +33,10 @@ def release_retained_hosts(context: df.DurableOrchestrationContext) -> Generator
     order = {"pool_id": given["pool_id"], "now": now_of(context).isoformat()}
     try:
         answer = yield context.call_activity("remove_retained_hosts", order, dict)
-    finally:
+    except Exception:  # not finally: each episode leaves its generator behind, which then may yield no more
         yield from lease.release()
+        raise
+    yield from lease.release()
     if answer.get("removed") and not context.is_replaying:
         _story.info("%s: %s removed, kept for a roll back until now", given["pool"], ", ".join(answer["removed"]))
     return answer

@@ -8,7 +8,9 @@ from typing import Literal
 from msgspec import Struct
 
 from rollout.gates import GateState
-from rollout.policy import ApprovalGate, HealthGate, RingPolicy
+from rollout.policy import ApprovalGate, HealthGate, QueryGate, RingPolicy
+from rollout.query_gate import judge_queries
+from rollout.sign_ins import queries_of
 from rollout.smoke_test import SmokeRun
 
 LONGEST_VALUE = 200
@@ -17,15 +19,17 @@ LONGEST_VALUE = 200
 class GateView(Struct, frozen=True, omit_defaults=True):
     """One gate of a ring: what has been seen (`value`) against what lets the ring pass (`threshold`).
 
-    `closed`: it opens when the ring's host pools are done. `until` is when it decides by itself, if it does.
+    `closed`: it opens when the ring's host pools are done. `until` is when it decides by itself, if it does; `name`
+    that of a query.
     """
 
     ring: str
-    kind: Literal["SmokeTest", "Soak", "Approval", "Health"]
+    kind: Literal["SmokeTest", "Soak", "Approval", "Health", "Query"]
     state: Literal["closed", "open", "passed", "failed"]
     value: str
     threshold: str
     until: datetime | None = None
+    name: str = ""
 
 
 def gates_of(ring: RingPolicy, pools: tuple[str, ...], state: GateState | None, now: datetime) -> tuple[GateView, ...]:
@@ -43,6 +47,7 @@ def gates_of(ring: RingPolicy, pools: tuple[str, ...], state: GateState | None, 
         views.append(_approval(ring.name, gates.approval, state, now))
     if gates.health is not None:
         views.append(_health(ring.name, gates.health, state))
+    views += [_query(ring.name, name, query, state, now) for name, query in queries_of(gates).items()]
     return tuple(views)
 
 
@@ -96,6 +101,20 @@ def _health(ring: str, gate: HealthGate, state: GateState | None) -> GateView:
     good = 100 * len(look.unhealthy) <= gate.max_unhealthy_percent * look.running
     value = f"{len(look.unhealthy)} of {look.running} unhealthy"
     return GateView(ring, "Health", "passed" if good else "open", value, threshold, until)
+
+
+def _query(ring: str, name: str, gate: QueryGate, state: GateState | None, now: datetime) -> GateView:
+    bounds = [(gate.at_least, "at least"), (gate.at_most, "at most")]
+    threshold = " and ".join(f"{word} {bound:g}" for bound, word in bounds if bound is not None)
+    if state is None:
+        return GateView(ring, "Query", "closed", "", threshold, name=name)
+    look = state.queries.get(name)
+    if look is None:
+        return GateView(ring, "Query", "open", "not asked yet", threshold, name=name)
+    verdict = judge_queries({name: gate}, {name: look}, now)
+    value = f"{look.number:g}" if look.number is not None else look.no_data or look.error
+    until = (look.since or look.at) + gate.within
+    return GateView(ring, "Query", verdict.state, value[:LONGEST_VALUE], threshold, until, name)
 
 
 def _span(span: timedelta) -> str:

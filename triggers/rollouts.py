@@ -37,6 +37,9 @@ from triggers.starting import has_ended, start_again
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 
+_AFTER_BACKS = "rollouts:"
+"""What the token of a page begins with when every roll back has been listed."""
+
 _log = logging.getLogger("goldroll.triggers")
 
 MOST_LISTED, MOST_PAGES = 100, 20
@@ -109,7 +112,7 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
 async def list_rollouts(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """GET /api/rollouts[?image=&phase=&pool=&since=&limit=&token=]: rollouts in short, page by page.
 
-    A page is in the order of Durable's store, which is that of ids, and the newest comes first within it. It may hold
+    A page is in the order of Durable's store, which is that of ids, roll backs first; the newest leads it. It may hold
     fewer than `limit` (50; at most 100) and yet have a `next`: a call goes through 2,000 instances at most. `since` is
     the earliest start. A finished rollout whose instance Durable has purged is not there any more.
     """
@@ -119,18 +122,23 @@ async def list_rollouts(req: func.HttpRequest, client: df.DurableOrchestrationCl
     if isinstance(wanted, func.HttpResponse):
         return wanted
     found: list[Any] = []
-    token = req.params.get("token", "")
+    given = req.params.get("token", "")
+    # Roll backs have ids of their own kind, and come first: there are few of them.
+    prefix, token = ("image-", given.removeprefix(_AFTER_BACKS)) if given.startswith(_AFTER_BACKS) else ("back-", given)
     for _ in range(MOST_PAGES):
         try:
-            page = await list_instances(client, "image-", wanted.limit - len(found), token, wanted.since)
+            page = await list_instances(client, prefix, wanted.limit - len(found), token, wanted.since)
         except BadToken as error:
             return problem(400, "BadRequest", f"token must be the `next` of another answer: {error}", "token")
         found += [status for status in page.statuses if is_rollout(status) and wanted.matches(status)]
-        token = page.token
-        if not token or len(found) >= wanted.limit:
+        token, is_last = page.token, not page.token and prefix == "image-"
+        if not token and prefix == "back-":
+            prefix = "image-"
+        if is_last or len(found) >= wanted.limit:
             break
     newest_first = sorted(found, key=created_at, reverse=True)
-    return answer({"rollouts": [summary_of(status) for status in newest_first], "next": token}, 200)
+    following = "" if is_last else token if prefix == "back-" else f"{_AFTER_BACKS}{token}"
+    return answer({"rollouts": [summary_of(status) for status in newest_first], "next": following}, 200)
 
 
 @bp.route(route="rollouts/{id}", methods=["GET"])

@@ -90,7 +90,7 @@ async def test_a_rollout_is_aborted_and_says_who_did_it(browser: Browser) -> Non
         await visit.pass_time(minutes=2)
         await visit.sees("main .badge").to_have_text("Aborted")
         await visit.sees(".why").to_contain_text("by andrea@contoso.com: a wrong build")
-        await visit.sees(".verbs").to_have_count(0)
+        await visit.sees(".verbs").to_have_text("Roll back")
 
 
 async def test_a_halt_is_seen_with_its_reason_and_the_hosts_that_were_set_aside(browser: Browser) -> None:
@@ -102,7 +102,7 @@ async def test_a_halt_is_seen_with_its_reason_and_the_hosts_that_were_set_aside(
         await visit.sees(".why.bad").to_contain_text("avd-012")
         await visit.sees(".aside").to_contain_text("avd-012")
         await visit.sees(".rail .badge").to_have_text("Halted")
-        await visit.sees(".verbs").to_have_count(0)
+        await visit.sees(".verbs").to_have_text("Roll back")
         assert await obstacles(visit.page) == []
 
 
@@ -125,7 +125,7 @@ async def test_a_pool_that_is_one_of_several_is_looked_at_and_paused_alone(brows
     async with a_visit(browser, replace(SCENARIOS["aborted"], set_the_stage=_three_offices)) as visit:
         await visit.open()
         await visit.pass_time(visit.is_in("Canary", "branch"), hours=2)
-        await visit.page.get_by_role("link", name="branch").last.click()
+        await visit.page.locator(".pools a", has_text="branch").click()
         await visit.sees(".pool h2").to_have_text("branch")
         await visit.sees(".pool .tile").not_to_have_count(0)
         await visit.page.get_by_role("group", name="Tell pool branch").get_by_role("button", name="Pause").click()
@@ -141,3 +141,17 @@ def _three_offices(stage: Stage) -> None:
     stage.office("branch", hosts=2, people=4, image_of=office)
     stage.office("depot", hosts=2, people=4, image_of=office)
     stage.publish("08:10", office, "2.0.0")
+
+
+async def test_a_rollout_is_rolled_back_and_the_page_goes_along(browser: Browser) -> None:
+    async with a_visit(browser, QUICK) as visit:
+        await visit.open()
+        await visit.pass_time(visit.is_in("Rolling"), hours=4)
+        await visit.pass_time(minutes=40)
+        await tell(visit, "Roll back", "printing is broken")
+        await visit.pass_time(visit.is_in("RollingBack"), hours=3)
+        await visit.sees("main .badge").to_have_text("Rolling back")
+        assert "#/rollouts/back-" in visit.page.url
+        await visit.sees(visit.page.get_by_role("button", name="Roll back")).to_have_count(0)
+        await visit.sees(".rail .badge").to_have_text(["Rolling back", "Aborted"])
+        await visit.sees(".field .tile.Outdated").not_to_have_count(0)

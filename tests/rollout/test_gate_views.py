@@ -9,7 +9,17 @@ import pytest
 
 from rollout.gate_views import GateView, gates_of
 from rollout.gates import Approval, GateState, HealthLook
-from rollout.policy import ApprovalGate, GatesPolicy, HealthGate, RingPolicy, SmokeTestGate, hours, minutes
+from rollout.policy import (
+    ApprovalGate,
+    GatesPolicy,
+    HealthGate,
+    QueryGate,
+    RingPolicy,
+    SmokeTestGate,
+    hours,
+    minutes,
+)
+from rollout.query_gate import QueryLook
 from rollout.smoke_test import SmokeRun
 
 OPENED = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -119,3 +129,24 @@ def test_a_gate_that_does_not_hold_says_why(
     (view,) = look(GatesPolicy(**policy), state, after=hours(2))
 
     assert seen(view) == expected
+
+
+def test_a_query_shows_its_number_against_what_it_must_be() -> None:
+    failures = QueryGate(workspace_id="w", query="q", at_most=5, at_least=0.5)
+    policy = GatesPolicy(queries={"crashes": failures})
+    looks = {"crashes": QueryLook(OPENED, number=7.5)}
+
+    closed, unasked, breached, silent = (
+        look(policy, state, after=minutes(1))[0]
+        for state in (
+            None,
+            GateState(OPENED),
+            GateState(OPENED, queries=looks),
+            GateState(OPENED, queries={"crashes": QueryLook(OPENED, no_data="no row")}),
+        )
+    )
+
+    assert (closed.kind, closed.name, closed.threshold) == ("Query", "crashes", "at least 0.5 and at most 5")
+    assert [seen(view) for view in (closed, unasked)] == [("closed", ""), ("open", "not asked yet")]
+    assert (*seen(breached), breached.until) == ("open", "7.5", OPENED + hours(2))
+    assert seen(silent) == ("open", "no row")

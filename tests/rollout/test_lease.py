@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.lease import EXPIRES_AFTER, Lease, LeaseAnswer, acquire, check_in, release
+from rollout.lease import EXPIRES_AFTER, ROLL_BACK, Lease, LeaseAnswer, acquire, check_in, release
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GALLERY = "/subscriptions/5f3a/resourceGroups/rg/providers/Microsoft.Compute/galleries/gal/images"
@@ -279,3 +279,9 @@ def test_a_pool_that_has_been_given_back_still_tells_whose_it_was_last() -> None
     assert (lease.holder, lease.last, lease.last_target) == ("", "r1", version(1))
     lease, _ = ask(lease, "r2", version(2))
     assert (lease.holder, lease.last, lease.last_target) == ("r2", "r2", version(2))
+
+
+def test_who_only_tidies_a_pool_up_is_not_remembered_as_its_last_rollout() -> None:
+    lease, _ = release(ask(Lease(), "r1", version(1))[0], "r1")
+    lease, _ = acquire(lease, "tidy", "", ROLL_BACK, NOW)
+    assert (lease.holder, lease.last, lease.last_target) == ("tidy", "r1", version(1))

@@ -53,6 +53,7 @@ def look(*hosts: SessionHost, target: str = "2.0.0", status: PoolStatus | None =
         (a_draining_host("avd-098"), HostState.DRAINING),
         (a_draining_host("avd-004", provisioning="Deleting"), HostState.REMOVING),
         (a_draining_host("avd-004", vm_id=""), HostState.REMOVING),
+        (a_host("avd-004", powered_off=True, tags={"goldroll-retained": "2026-11-22T08:00:00Z"}), HostState.RETAINED),
         (a_host("avd-005", registration="", provisioning="Creating"), HostState.PROVISIONING),
         (a_host("avd-005", registration="", provisioning="Failed"), HostState.PROVISIONING),
         (a_host("avd-006", registration="", provisioning="Updating"), HostState.JOINING),
@@ -96,6 +97,15 @@ def test_a_view_counts_people_and_session_slots_as_the_rollout_does() -> None:
     assert (view.people.on_outdated, view.people.on_current, view.people.draining) == (12 + 2, 2, 2)
     assert (view.slots.total, view.slots.free, view.slots.reserve) == (60, 3 * 6 + 2 * 9, 9)
     assert (view.pool, view.ring, view.version, view.phase) == ("office", "production", "2.0.0", Phase.ROLLING)
+
+
+def test_in_a_roll_back_the_version_that_is_taken_back_is_outdated() -> None:
+    status = structs.replace(TOLD, phase=Phase.ROLLING_BACK, instead_of=version_id("2.0.0"), draining={})
+
+    view = look(a_host("avd-001", version="2.0.0", sessions=3), a_host("avd-002"), target="1.0.0", status=status)
+
+    assert [host.state for host in view.hosts] == [HostState.OUTDATED, HostState.CURRENT]
+    assert (view.people.on_outdated, view.people.on_current) == (3, 0)
 
 
 def test_without_a_rollout_the_newest_version_of_the_pool_is_current() -> None:

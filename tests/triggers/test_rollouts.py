@@ -337,6 +337,22 @@ async def test_every_rollout_comes_once_and_the_last_page_has_no_next(many: Inst
     assert sorted(seen) == [id for id in sorted(many.known) if ":" not in id]
 
 
+async def test_roll_backs_are_listed_too_wherever_a_page_ends(many: Instances) -> None:
+    backs = [f"back-gal-win11-1.0.{number:02}-abcdef" for number in range(5)]
+    for id in backs:
+        many.add(id, name="roll_back_image", customStatus={"image": "win11", "phase": Phase.ROLLING_BACK, "pools": {}})
+    for limit in ("3", "5", "100"):
+        seen, token = [], ""
+        async with many.listed():
+            for _ in range(40):
+                found, token, _ = await page(many, limit=limit, token=token)
+                seen += found
+                if not token:
+                    break
+
+        assert sorted(seen) == [*backs, *(id for id in sorted(many.known) if id.startswith("image-") and ":" not in id)]
+
+
 async def test_a_list_can_be_narrowed_and_costs_a_bounded_number_of_looks(many: Instances) -> None:
     async with many.listed():
         paused, token, _ = await page(many, phase="paused", limit="100")
