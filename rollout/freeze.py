@@ -47,11 +47,13 @@ class FreezeAnswer(Struct, frozen=True, omit_defaults=True):
 
 
 def freeze_in(stored: Any, now: datetime) -> Freeze | None:
-    """The freeze that stands now, by what is stored of it (a Freeze as a JSON object; None or an empty one: none).
+    """The freeze that stands now, by what is stored of it: a Freeze as a JSON object.
+
+    None, an empty object and an empty text, as an entity has that has only been asked, are no freeze.
 
     What cannot be read counts as a freeze: somebody may have ordered one.
     """
-    if stored is None or stored == {}:
+    if stored in (None, "", {}):
         return None
     try:
         freeze = msgspec.convert(stored, Freeze)

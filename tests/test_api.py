@@ -198,3 +198,13 @@ async def test_a_freeze_needs_an_end_that_can_be(tmp_path: Path, until: str) -> 
         status, problem = await world.ask("POST", "/api/freeze", json={"reason": "why", "until": until})
 
         assert (status, problem["field"]) == (400, "until")
+
+
+async def test_a_freeze_that_rollouts_have_only_asked_for_is_none(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        _, started = await world.ask("POST", "/api/rollouts", json=ROLLOUT)
+        await settle(world, 10)
+
+        assert await world.ask("GET", "/api/freeze") == (200, {})
+        _, shown = await world.ask("GET", f"/api/rollouts/{started['id']}")
+        assert "freeze" not in shown

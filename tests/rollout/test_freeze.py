@@ -20,6 +20,7 @@ def test_it_stands_until_its_last_moment_and_not_in_it() -> None:
     assert freeze_in(stored, FREEZE.until) is None
     assert freeze_in(None, NOW) is None
     assert freeze_in({}, NOW) is None
+    assert freeze_in("", NOW) is None
 
 
 @pytest.mark.parametrize(
