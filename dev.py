@@ -54,6 +54,7 @@ VERBS = {
     "doctor": Verb("check that a policy, the Azure it names and the app's roles fit together; only reads", "doctor"),
     "bench": Verb("measure ours against other ways to replace hosts, and against lower bounds", "benchmarks"),
     "simulate": Verb("run random rollouts and check every step against the invariants", "simulator.random_runs"),
+    "package": Verb("build the zip that is deployed; --prove starts it with only its requirements", "release"),
     "test": Verb("run the tests; arguments go to pytest", None),
     "check": Verb("lint, formatting, types and import rules; --fix mends what can be mended", None),
 }

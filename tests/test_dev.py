@@ -31,7 +31,8 @@ def test_help_names_every_verb_and_what_it_is_for(capsys: pytest.CaptureFixture[
     assert dev.main(["--help"]) == 0
 
     shown = capsys.readouterr().out
-    assert list(dev.VERBS) == ["demo", "serve", "goldroll", "doctor", "bench", "simulate", "test", "check"]
+    verbs = ["demo", "serve", "goldroll", "doctor", "bench", "simulate", "package", "test", "check"]
+    assert list(dev.VERBS) == verbs
     assert [name for name, verb in dev.VERBS.items() if verb.summary not in shown] == []
 
 
@@ -43,7 +44,8 @@ def test_no_verb_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> No
 def test_an_unknown_verb_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert dev.main(["tset"]) == 2
     assert capsys.readouterr().err == (
-        "dev.py: there is no verb 'tset'; choose from demo, serve, goldroll, doctor, bench, simulate, test, check.\n"
+        "dev.py: there is no verb 'tset'; "
+        "choose from demo, serve, goldroll, doctor, bench, simulate, package, test, check.\n"
     )
 
 

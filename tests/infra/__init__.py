@@ -1,0 +1,1 @@
+"""Checks of the Bicep files, without Azure and without its compiler."""
