@@ -96,12 +96,12 @@ class Run:
         self.clock = VirtualClock(scenario.begins)
         self.clock.before_advance = pause
         self.estate = Estate(self.clock.now, seed, faults=Faults(seed, scenario.faults))
-        self.access = least_privilege(self.policy)
-        self.arm = Arm(self.estate, access=self.access)
         self.tables = Tables()
         self.stage = Stage(self.estate, scenario.begins)
         scenario.set_the_stage(self.stage)
         self.policy = _with_later_pools(self.policy, self.stage)
+        self.access = least_privilege(self.policy)
+        self.arm = Arm(self.estate, access=self.access)
         self.estate.start_counting()
         pool_names = {office.pool.name: name for name, office in self.stage.offices.items()}
         self._hosts_before = {name: len(office.pool.hosts) for name, office in self.stage.offices.items()}

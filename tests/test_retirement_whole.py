@@ -208,7 +208,12 @@ async def test_lists_that_cannot_be_read_hold_everything_up_until_the_next_night
 # ------------------------------------------------------------------------------------------------ around an activity
 
 
-ACTIVITIES = {"read_running_rollouts", "plan_retirement", "update_image_version", "delete_image_version"}
+ACTIVITIES = {
+    "read_running_rollouts",
+    "plan_retirement",
+    "update_image_version",
+    "delete_image_version",
+}
 
 FAULTS: dict[str, tuple[Moment, Fault]] = {
     "the host crashes before it": ("before", CrashHost()),
@@ -226,7 +231,7 @@ async def test_a_run_ends_well_whatever_happens_around_every_activity(fault: str
 
     def strike(now: Moment, call: ActivityCall) -> Fault | None:
         mark = f"{call.name} {call.input}"
-        if now != moment or mark in struck:
+        if now != moment or mark in struck or call.name not in ACTIVITIES:  # the timer sets other things going too
             return None
         struck.add(mark)
         return what
