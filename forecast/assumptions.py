@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from rollout.model import PoolSnapshot, SessionHost
-from rollout.policy import PoolPolicy
+from rollout.policy import PeoplePolicy, PoolPolicy
 from rollout.windows import read_start, read_zone
 
 LEAST_POPULATION = 5
@@ -18,8 +18,9 @@ LEAST_POPULATION = 5
 class Assumptions(Struct, frozen=True):
     """What one forecast is made with. `stated` says it in sentences, for whoever reads the plan.
 
-    `population` is how many people use the pool on a working day. `begins` and `ends` are hours of the day in `zone`,
-    both None where people work around the clock; a session lasts `session` there. Shares are between 0 and 1.
+    `population` is how many people use the pool on a working day. `begins` and `ends` are hours of the day in `zone`;
+    `ends` is more than 24 for people who work through the night, and both are None where people work around the clock:
+    a session lasts `session` there. Shares are between 0 and 1.
     """
 
     zone: str
@@ -48,7 +49,7 @@ def assumptions_of(snapshot: PoolSnapshot, policy: PoolPolicy, now: datetime) ->
         zone=policy.zone,
         population=population,
         begins=None if around_the_clock else _hour(people.begins),
-        ends=None if around_the_clock else _hour(people.ends),
+        ends=None if around_the_clock else _end(people),
         session=people.session,
         weekend=people.weekend / 100,
         heeds=people.heed_notice / 100,
@@ -111,8 +112,16 @@ def _may_serve(host: SessionHost) -> bool:
 def _is_well_into_the_day(policy: PoolPolicy, now: datetime) -> bool:
     """So long after people come, and before they leave, that those who are there now are all of them."""
     local = now.astimezone(read_zone(policy.zone))
-    hour = local.hour + local.minute / 60
-    return local.weekday() < 5 and _hour(policy.people.begins) + 1 <= hour <= _hour(policy.people.ends) - 1
+    hour, begins, ends = local.hour + local.minute / 60, _hour(policy.people.begins), _end(policy.people)
+    of_today = local.weekday() < 5 and begins + 1 <= hour <= ends - 1
+    of_yesterday = (local - timedelta(days=1)).weekday() < 5 and begins + 1 <= hour + 24 <= ends - 1
+    return of_today or of_yesterday
+
+
+def _end(people: PeoplePolicy) -> float:
+    """The hour at which people leave, counted from the midnight before they come: 30 is six in the morning after."""
+    begins, ends = _hour(people.begins), _hour(people.ends)
+    return ends if ends > begins else ends + 24
 
 
 def _hour(text: str) -> float:

@@ -43,8 +43,10 @@ class People:
     # ------------------------------------------------------------------------------------------------------ office days
 
     def _have_a_day(self, here: list[UserSession], begins: float, ends: float) -> None:
-        """Who is here now leaves in the evening; who is not may still come today."""
+        """Who is here now leaves when the day ends; who is not may still come."""
         midnight = datetime.combine(self._world.now.astimezone(self._zone).date(), time(), self._zone)
+        if self._world.now < _at(midnight, ends - 24):  # the night that began yesterday is not over
+            midnight = datetime.combine(midnight.date() - timedelta(days=1), time(), self._zone)
         signed_in = {session.user for session in here}
         for session in here:
             if not session.is_disconnected:

@@ -159,3 +159,37 @@ def test_somebody_who_has_been_there_for_long_leaves_soon(began: datetime, still
     world.pass_time(MORNING + hours(4))
 
     assert sum(bool(world.host_of(f"p{n}")) for n in range(4)) == still_there
+
+
+def test_people_who_work_through_the_night_leave_in_the_morning() -> None:
+    """At 23:00 everybody has just come; at one in the morning they are still there, at noon they are not."""
+    late = MORNING + hours(14)  # 23:00 in Zurich
+    pool = a_pool(hosts_named(2, sessions=4), at=late)
+    night = a_policy(people=PeoplePolicy(begins="22:00", ends="06:00", stay_signed_in=0))
+    assumed = assumptions_of(pool, night, late)
+    rng = random.Random(1)
+    world = World(pool, minutes(20), rng, late + hours(48))
+    People(world, assumed, draw(assumed, rng), rng)
+
+    def there() -> int:
+        return sum(host.load for host in world.hosts.values())
+
+    world.pass_time(late + hours(2))
+    at_one = there()
+    world.pass_time(late + hours(13))
+    assert (at_one >= 7, there()) == (True, 0)
+
+
+def test_who_works_at_night_and_is_there_after_midnight_leaves_the_same_morning() -> None:
+    small_hours = MORNING + hours(17)  # two in the morning, on a Saturday
+    pool = a_pool(hosts_named(2, sessions=4), at=small_hours)
+    night = a_policy(people=PeoplePolicy(begins="22:00", ends="06:00", stay_signed_in=0, weekend=0))
+    assumed = assumptions_of(pool, night, small_hours)
+    rng = random.Random(1)
+    world = World(pool, minutes(20), rng, small_hours + hours(48))
+    People(world, assumed, draw(assumed, rng), rng)
+
+    world.pass_time(small_hours + hours(1))
+    assert sum(host.load for host in world.hosts.values()) >= 7
+    world.pass_time(small_hours + hours(8))
+    assert sum(host.load for host in world.hosts.values()) == 0
