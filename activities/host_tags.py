@@ -24,7 +24,7 @@ def held_by_any(tags: Mapping[str, str], order: Order) -> dict[str, str]:
     return {
         name: value
         for name, value in tags.items()
-        if name == ROLLOUT_TAG or (name.lower() == order.exclusion_tag.lower() and value == OURS)
+        if name in (ROLLOUT_TAG, RETAINED_TAG) or (name.lower() == order.exclusion_tag.lower() and value == OURS)
     }
 
 

@@ -255,7 +255,7 @@ class DirectAzure:
 
     def _given_back(self, tags: dict[str, str]) -> dict[str, str]:
         exclusion = self.policy.scaling_exclusion_tag
-        return _without(tags, ROLLOUT_TAG, exclusion if tags.get(exclusion) == OWN_TAG_VALUE else "")
+        return _without(tags, ROLLOUT_TAG, RETAINED_TAG, exclusion if tags.get(exclusion) == OWN_TAG_VALUE else "")
 
     def _edit_tags(self, machine_id: str, edit: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Let Azure merge or remove tags; no change, no call. A machine that is gone needs none."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rollout.model import RETAINED_TAG, ROLLOUT_TAG, SessionHost
-from rollout.steps import RestoreHost, RetainHost
+from rollout.steps import RestoreHost, RetainHost, StopDraining
 from simulator.faults import Site
 from tests.activities.orders import carry_out, run
 from tests.adapters.office import EXCLUSION_TAG, ROLLOUT, SimulatedOffice
@@ -120,3 +120,16 @@ def test_a_pool_that_cannot_be_read_is_an_error(office: SimulatedOffice) -> None
 @pytest.mark.parametrize("given", [{}, {"pool_id": 1}])
 def test_an_order_that_cannot_be_read_is_an_error(office: SimulatedOffice, given: Any) -> None:
     assert "error" in run("remove_retained_hosts", given)
+
+
+def test_a_host_that_cannot_be_switched_off_and_is_given_back_is_kept_no_longer(office: SimulatedOffice) -> None:
+    """Else it would serve people and count for nothing: no rollout would ever replace it."""
+    host = drained(office)
+    office.faults.fail_next("POST", "/deallocate", Site.THROTTLED)
+    assert "error" in retain(office, host)
+    assert RETAINED_TAG in office.estate.machines.get(host.vm_id).tags
+
+    assert carry_out(office, StopDraining(host.name, host.vm_id, host.registration, "given back")) == {"ok": True}
+
+    assert {RETAINED_TAG, ROLLOUT_TAG} & office.estate.machines.get(host.vm_id).tags.keys() == set()
+    assert seen(office, host).allows_new_sessions
