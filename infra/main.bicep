@@ -61,7 +61,7 @@ var prefix = 'goldroll-${environmentName}'
 var token = uniqueString(subscription().id, environmentName, location)
 var tags = { 'azd-env-name': environmentName }
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2024-07-01' = {
   name: prefix
   location: location
   tags: tags

@@ -1,4 +1,4 @@
-"""Checks what a resource declares against the types that Microsoft publishes for Bicep."""
+"""Checks what a resource declares against types/types.json, which trim_types makes of what Microsoft publishes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _problems(kind: dict[str, Any] | None, value: Any, path: str) -> Iterator[st
     elif kind["kind"] in ("object", "tagged"):
         yield from _object(kind, value, path)
     else:
-        python: type = {"string": str, "integer": int, "boolean": bool}[kind["kind"]]
+        python: type = {"string": str, "integer": int, "number": int, "boolean": bool}[kind["kind"]]
         if not isinstance(value, python) or isinstance(value, bool) != (python is bool):
             yield f"{path} is {value!r} and must be {_described(kind)}"
 
@@ -101,7 +101,7 @@ def _object(kind: dict[str, Any], value: Any, path: str) -> Iterator[str]:  # no
 def _may_be(kind: dict[str, Any], wanted: str) -> bool:
     if kind["kind"] == "union":
         return any(_may_be(one, wanted) for one in kind["of"])
-    same = {"literal": "string", "tagged": "object"}
+    same = {"literal": "string", "tagged": "object", "number": "integer"}  # Bicep itself writes whole numbers only
     return bool(same.get(kind["kind"], kind["kind"]) == wanted)
 
 

@@ -49,9 +49,6 @@ def findings(file: BicepFile) -> list[str]:
 
 
 def _types(file: BicepFile) -> Iterator[str]:
-    """Judged where the published types are at hand: see types/README.md. The compiler in the workflow has its own."""
-    if not published_types.FILE.exists():
-        return
     for one in file.of("resource"):
         if not one.existing:
             for problem in published_types.problems(one.target, one.value):
