@@ -101,6 +101,7 @@ class _Reader:
             registered=len(registered),
             shapes=shapes,
             scaling=read_scaling(policy.host_pool_id, self._now),
+            subscription=resource_ids.last(subscription),
             region=region,
             vm_size=size,
             size=offered,

@@ -101,13 +101,22 @@ def goldroll(context: click.Context, url: str, key: str, entra: str, *, as_json:
 @click.option("--version", "number", default="", help="The version; the newest that may be rolled out by default.")
 @click.option("--pool", "pools", multiple=True, help="Only this host pool; may be given again.")
 @click.option("--no-forecast", is_flag=True, help="At once, without times.")
+@click.option("--no-checks", is_flag=True, help="Do not look for what does not fit: permissions, quota, network.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Keep the plan in a file.")
 @click.pass_obj
 def plan(
-    session: Session, image: str, number: str, pools: tuple[str, ...], *, no_forecast: bool, save: Path | None
+    session: Session,
+    image: str,
+    number: str,
+    pools: tuple[str, ...],
+    *,
+    no_forecast: bool,
+    no_checks: bool,
+    save: Path | None,
 ) -> None:
-    """What a rollout would do now. Changes nothing."""
-    body = {"image": image, "version": number, "pools": list(pools), "forecast": not no_forecast}
+    """What a rollout would do now, and what does not fit. Changes nothing."""
+    asked = {"forecast": not no_forecast, "checks": not no_checks}
+    body = {"image": image, "version": number, "pools": list(pools), **asked}
     made = session.call(lambda api: api.post("plan", body))
     if save is not None:
         save.write_text(json.dumps(made, indent=1), encoding="utf-8")

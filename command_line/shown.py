@@ -91,9 +91,28 @@ def plan(made: dict[str, Any]) -> RenderableType:
             starts = str(ring.get("starts") or "nobody can tell")[:16].replace("T", " ")
             after = f" after {', '.join(ring['after'])}" if ring.get("after") else ""
             parts.append(Text(f"ring {ring['ring']}: {starts}{after}"))
+    parts += [Text(_needed(need), "red" if need["needed"] > need["left"] else "") for need in made.get("quota", ())]
     for pool in made.get("pools", ()):
         parts += ["", *_planned_pool(pool)]
+    if made.get("checked"):
+        parts += ["", *_checked(made.get("findings", ()))]
     return Group(*parts)
+
+
+def _needed(need: dict[str, Any]) -> str:
+    family = "all families" if need["family"] == "cores" else need["family"]
+    ring = f" for ring {need['ring']}" if need["ring"] else ""
+    of = f"{need['left']} of {need['limit']} are left"
+    return f"quota{ring} in {need['region']}: {need['needed']} cores of {family} are needed, {of}"
+
+
+def _checked(findings: Iterable[dict[str, Any]]) -> Iterable[RenderableType]:
+    if not findings:
+        yield Text("everything fits: no findings", "green")
+    for one in findings:
+        colour = "red" if one["severity"] == "error" else "yellow"
+        yield Text.assemble((f"{one['severity']}  {one['id']}", colour), f"  {one['subject']}: {one['found']}")
+        yield Text(f"    {one['remedy']}", "dim")
 
 
 def _planned_pool(pool: dict[str, Any]) -> Iterable[RenderableType]:

@@ -35,6 +35,10 @@ def _differences(before: RolloutPlan, after: RolloutPlan) -> Iterator[str]:
     for shortage in after.replicas:
         if shortage not in before.replicas:
             yield f"new: {shortage}"
+    if before.checked and after.checked:
+        past, present = ([f"{one.subject}: {one.found}" for one in plan.findings] for plan in (before, after))
+        yield from (f"no longer: {one}" for one in past if one not in present)
+        yield from (f"new: {one}" for one in present if one not in past)
     old, new = {pool.pool: pool for pool in before.pools}, {pool.pool: pool for pool in after.pools}
     for name in old.keys() - new.keys():
         yield f"{name}: is no longer in the plan"

@@ -10,6 +10,7 @@ from msgspec import Struct
 from forecast.runs import PoolForecast
 from rollout.capacity import drain_order
 from rollout.expected import Expected
+from rollout.fitness import Finding, QuotaNeed
 from rollout.model import (
     QUARANTINE_TAG,
     ImageVersion,
@@ -85,7 +86,8 @@ class RolloutPlan(Struct, frozen=True, omit_defaults=True):
     """The plan of a whole rollout, made at `made_at`; `regions` says of each region how far the version is there.
 
     `replicas` are shortages in sentences: fewer VMs would be made at once, or the policy raises them. `expected` is the
-    forecast in short: who starts the rollout with it is told at the end how it went against the plan.
+    forecast in short: who starts the rollout with it is told at the end how it went against the plan. `checked` tells
+    whether it was looked for what does not fit, which is in `findings`; `quota` has the cores needed, ring by ring.
     """
 
     image: str
@@ -97,6 +99,9 @@ class RolloutPlan(Struct, frozen=True, omit_defaults=True):
     regions: dict[str, str] = {}
     replicas: tuple[str, ...] = ()
     expected: dict[str, Expected] = {}
+    checked: bool = False
+    findings: tuple[Finding, ...] = ()
+    quota: tuple[QuotaNeed, ...] = ()
 
 
 ROLL, NOTHING, REFUSE, UNREADABLE = "roll", "nothing_to_do", "refuse", "unreadable"

@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
 
-from rollout.model import HostPool, HostShape, ImageVersion, ScalingPlan, normalise_region, short_version
-from rollout.policy import ImagePolicy, Policy, PoolPolicy, Window, surge_of
+from rollout.model import (
+    HostPool,
+    HostShape,
+    ImageVersion,
+    ScalingPlan,
+    count_of,
+    normalise_region,
+    short_version,
+)
+from rollout.policy import ImagePolicy, Policy, PoolPolicy, RingPolicy, Window, surge_of
 from rollout.windows import next_opening
 
 Severity = Literal["error", "warning"]
@@ -56,7 +64,8 @@ class Quota(Struct, frozen=True):
 class PoolFacts(Struct, frozen=True):
     """A host pool as it was read. `pool` None: it does not exist. `shapes` has one entry for each of its VMs.
 
-    `region` and `vm_size` are where and what new hosts will be, "" when neither policy nor hosts say. `size` is None
+    `subscription` (its name alone), `region` and `vm_size` are where and what new hosts will be, "" when neither policy
+    nor hosts say. `size` is None
     when the region does not offer it or it could not be read (`sizes_read` tells which). `network` is the region of the
     subnet, "" when there is no such subnet and None when it could not be read.
     """
@@ -66,12 +75,31 @@ class PoolFacts(Struct, frozen=True):
     registered: int = 0
     shapes: tuple[HostShape, ...] = ()
     scaling: ScalingPlan | None = None
+    subscription: str = ""
     region: str = ""
     vm_size: str = ""
     size: Size | None = None
     sizes_read: bool = False
     quota: dict[str, Quota] = {}
     network: str | None = None
+
+
+class QuotaNeed(Struct, frozen=True):
+    """Cores of a quota that a ring needs beside what is there, and what is left; `ring` is "" where there are none.
+
+    `family` "cores" is all families of the region together. `pools` says what each host pool needs, `needed` what those
+    of them that are rolled at the same time need at most.
+    """
+
+    image: str
+    ring: str
+    subscription: str
+    region: str
+    family: str
+    needed: int
+    left: int
+    limit: int
+    pools: dict[str, int]
 
 
 class ImageFacts(Struct, frozen=True):
@@ -135,7 +163,11 @@ FINDINGS: dict[str, tuple[Severity, str]] = {
     "SubnetMissing": ("error", "Correct session_host.subnet_id."),
     "SubnetInOtherRegion": ("error", "Choose a subnet in the region of the session hosts."),
     "SizeNotOffered": ("error", "Choose a session_host.vm_size that the region offers to the subscription."),
-    "QuotaTooSmall": ("error", "Ask for more quota, lower surge, or choose strategy in_place."),
+    "QuotaTooSmall": ("error", "Ask for more quota, lower surge or retain_outdated, or choose strategy in_place."),
+    "QuotaTooSmallTogether": (
+        "warning",
+        "Ask for more quota, or lower the ring's concurrency: until then host pools wait for each other.",
+    ),
     "GalleryMissing": ("error", "Correct definition_id."),
     "ImageDefinitionMissing": ("error", "Correct definition_id, or create the image definition."),
     "NoImageVersion": ("warning", "Publish a version: until then there is nothing to roll out."),
@@ -154,8 +186,8 @@ def finding(id: str, subject: str, found: str) -> Finding:
     return Finding(id, severity, subject, found, remedy)
 
 
-def judge(policy: Policy, facts: Facts) -> tuple[Finding, ...]:
-    """Everything that does not fit, errors first; empty when all is well."""
+def judge(policy: Policy, facts: Facts, extra: Mapping[str, int] | None = None) -> tuple[Finding, ...]:
+    """Everything that does not fit, errors first; empty when all is well. `extra`: see quota_needs."""
     found = [
         *(finding("CouldNotCheck", subject, why) for subject, why in facts.unreadable),
         *(_of_permission(one) for one in facts.missing),
@@ -172,7 +204,49 @@ def judge(policy: Policy, facts: Facts) -> tuple[Finding, ...]:
         found += _of_pool(about, pool)
         if pool.pool is not None and about.image in seen:
             found += _of_image_on_pool(about, pool, images[about.image], seen[about.image])
+    for need in quota_needs(policy, facts, extra):
+        found += _of_quota(need)
     return tuple(sorted(found, key=lambda one: one.severity != "error"))
+
+
+def quota_needs(policy: Policy, facts: Facts, extra: Mapping[str, int] | None = None) -> tuple[QuotaNeed, ...]:
+    """Cores needed and left, by ring, subscription, region and family, of the pools whose size and quota are known.
+
+    `extra` says how many hosts a pool has at most beside those it has now; pools that are not in it as many as the
+    policy's surge, or, where outdated hosts are retained, as it has hosts.
+    """
+    pools = {pool.name: pool for pool in facts.pools}
+    policies = {pool.name: pool for pool in policy.host_pools}
+    found = []
+    for image in policy.images:
+        all_pools = tuple(pool.name for pool in policy.host_pools if pool.image == image.name)
+        for ring in image.rings or (RingPolicy(name="", host_pools=all_pools),):
+            needs: dict[tuple[str, str, str], dict[str, int]] = {}
+            for pool in (pools[name] for name in ring.host_pools if name in pools):
+                if pool.size is None:
+                    continue
+                hosts = (extra or {}).get(pool.name, extra_hosts(policies[pool.name], pool.shapes))
+                for family in pool.quota:
+                    key = (pool.subscription, pool.region, family)
+                    needs.setdefault(key, {})[pool.name] = hosts * pool.size.cores
+            for (subscription, region, family), by_pool in needs.items():
+                quota = pools[next(iter(by_pool))].quota[family]
+                together = sum(sorted(by_pool.values(), reverse=True)[: ring.concurrency])
+                left = max(0, quota.limit - quota.used)
+                where = (image.name, ring.name, subscription, region, family)
+                found.append(QuotaNeed(*where, needed=together, left=left, limit=quota.limit, pools=by_pool))
+    return tuple(found)
+
+
+def extra_hosts(policy: PoolPolicy, shapes: tuple[HostShape, ...], outdated: int | None = None) -> int:
+    """Hosts that exist at most beside those of the pool while `outdated` of them (None: all) are replaced.
+
+    Retained hosts count until they are removed; hosts with an ephemeral OS disk cannot be retained.
+    """
+    outdated = len(shapes) if outdated is None else outdated
+    if policy.retain_outdated and not any(shape.ephemeral_placement for shape in shapes):
+        return outdated
+    return min(surge_of(policy, len(shapes)), outdated)
 
 
 def openings(policy: Policy, now: datetime) -> dict[str, tuple[datetime, ...]]:
@@ -257,7 +331,7 @@ def _of_pool(policy: PoolPolicy, facts: PoolFacts) -> Iterator[Finding]:
         what = f"scaling plan {plan.name} has the exclusion tag {plan.exclusion_tag or '(none)'}, the policy has "
         yield finding("ScalingWithoutExclusionTag", subject, what + (policy.scaling_exclusion_tag or "(none)"))
     yield from _of_network(policy, facts, subject)
-    yield from _of_size(policy, facts, subject)
+    yield from _of_size(facts, subject)
 
 
 def _of_network(policy: PoolPolicy, facts: PoolFacts, subject: str) -> Iterator[Finding]:
@@ -269,20 +343,21 @@ def _of_network(policy: PoolPolicy, facts: PoolFacts, subject: str) -> Iterator[
         yield finding("SubnetInOtherRegion", subject, what)
 
 
-def _of_size(policy: PoolPolicy, facts: PoolFacts, subject: str) -> Iterator[Finding]:
-    if facts.size is None:
-        if facts.sizes_read and facts.vm_size:
-            yield finding("SizeNotOffered", subject, f"{facts.vm_size} is not offered in {facts.region}")
-        return
-    surge = surge_of(policy, len(facts.shapes))
-    cores = surge * facts.size.cores
-    for name, quota in facts.quota.items():
-        if quota.used + cores > quota.limit:
-            what = (
-                f"a surge of {surge} x {facts.vm_size} needs {cores} cores of {name} in {facts.region}: "
-                f"{quota.used} of {quota.limit} are in use"
-            )
-            yield finding("QuotaTooSmall", subject, what)
+def _of_size(facts: PoolFacts, subject: str) -> Iterator[Finding]:
+    if facts.size is None and facts.sizes_read and facts.vm_size:
+        yield finding("SizeNotOffered", subject, f"{facts.vm_size} is not offered in {facts.region}")
+
+
+def _of_quota(need: QuotaNeed) -> Iterator[Finding]:
+    family = "all families" if need.family == "cores" else need.family
+    rest = f"cores of {family} in {need.region}: {need.left} of {need.limit} are left"
+    short = [name for name, cores in need.pools.items() if cores > need.left]
+    for name in short:
+        yield finding("QuotaTooSmall", f"host pool {name}", f"its extra hosts need {need.pools[name]} {rest}")
+    if need.needed > need.left and not short:
+        subject = f"ring {need.ring} of {need.image}" if need.ring else f"image {need.image}"
+        together = f"{count_of(len(need.pools), 'host pool')} ({', '.join(need.pools)})"
+        yield finding("QuotaTooSmallTogether", subject, f"{together} need at the same time {need.needed} {rest}")
 
 
 def _of_image_on_pool(

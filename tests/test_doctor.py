@@ -28,6 +28,7 @@ from rollout.policy import (
     Policy,
     ReplicationPolicy,
     RetentionPolicy,
+    RingPolicy,
     SessionHostTemplate,
     Window,
     hours,
@@ -155,8 +156,8 @@ def _unreadable(office: SimulatedOffice) -> None:
         (_subnet_elsewhere, "SubnetInOtherRegion", "the subnet is in northeurope"),
         (_size_not_sold, "SizeNotOffered", "Standard_D4as_v5 is not offered in westeurope"),
         (_old_size, "ImageDoesNotFitSize", "starts V1"),
-        (_small_quota, "QuotaTooSmall", "needs 4 cores of cores in westeurope: 12 of 15 are in use"),
-        (_small_family, "QuotaTooSmall", "12 of 12"),
+        (_small_quota, "QuotaTooSmall", "need 4 cores of all families in westeurope: 3 of 15 are left"),
+        (_small_family, "QuotaTooSmall", "0 of 12 are left"),
         (_unregistered, "ProviderNotRegistered", "Microsoft.Compute is NotRegistered"),
         (_no_events, "NoEventSubscription", "image_published"),
         (_no_version, "NoImageVersion", "no version"),
@@ -211,6 +212,33 @@ def test_a_rollout_in_place_needs_no_quota(office: SimulatedOffice) -> None:
     _small_quota(office)
 
     assert found(office, office.whole_policy(strategy="in_place")) == ()
+
+
+def test_hosts_that_are_retained_count_in_the_quota(office: SimulatedOffice) -> None:
+    office.estate.quota.set_limit(SUBSCRIPTION, "westeurope", 23)
+
+    assert found(office) == ()
+    (one,) = found(office, office.whole_policy(retain_outdated=hours(48)))
+    assert (one.id, one.found) == (
+        "QuotaTooSmall",
+        "its extra hosts need 12 cores of all families in westeurope: 11 of 23 are left",
+    )
+
+
+def test_pools_of_a_ring_need_the_sum_of_their_quota_as_far_as_they_run_together(office: SimulatedOffice) -> None:
+    office.estate.quota.set_limit(SUBSCRIPTION, "westeurope", 19)
+    policy = office.whole_policy()
+    twin = structs.replace(policy.host_pools[0], name="twin")
+    both = structs.replace(policy, host_pools=(*policy.host_pools, twin))
+
+    (one,) = found(office, both)
+    assert (one.id, one.severity, one.subject) == ("QuotaTooSmallTogether", "warning", "image win11")
+    assert one.found == (
+        "2 host pools (office, twin) need at the same time 8 cores of all families in westeurope: 7 of 19 are left"
+    )
+    ring = RingPolicy(name="all", host_pools=("office", "twin"), concurrency=1)
+    one_by_one = structs.replace(both, images=(structs.replace(both.images[0], rings=(ring,)),))
+    assert found(office, one_by_one) == ()
 
 
 def test_a_version_that_will_be_copied_to_the_region_is_no_finding(office: SimulatedOffice) -> None:

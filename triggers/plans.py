@@ -25,13 +25,15 @@ STATUS_OF = {"UnknownImage": 404, "NoSuchVersion": 404}
 class PlanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a request for a plan. Without `version` the newest one that may be rolled out; `pools` none: all.
 
-    Without `forecast` nothing is foretold: the plan comes at once and names no times.
+    Without `forecast` nothing is foretold: the plan comes at once and names no times. Without `checks` it is not looked
+    for what does not fit, which spares the calls that docs/plan.md counts.
     """
 
     image: Annotated[str, Meta(min_length=1, max_length=100)]
     version: Annotated[str, Meta(pattern=r"^([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})?$")] = ""
     pools: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=200)] = ()
     forecast: bool = True
+    checks: bool = True
 
 
 @bp.route(route="plan", methods=["POST"])
@@ -57,7 +59,8 @@ def make_plan(req: func.HttpRequest) -> func.HttpResponse:
         if unknown := [name for name in request.pools if name not in known]:
             why = f"image {request.image} has no host pool {unknown[0]!r}; it has {', '.join(known)}"
             return problem(404, "NoSuchPool", why)
-        plan = plan_of(rollout, request.pools, datetime.now(UTC), foretell=request.forecast)
+        now = datetime.now(UTC)
+        plan = plan_of(rollout, request.pools, now, foretell=request.forecast, check=request.checks)
     except PolicyUnusable as error:
         return problem(503, "PolicyUnusable", f"the policy cannot be used: {error}")
     except StepFailed as failed:

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 from rich.console import Console
 
 from command_line.api import Api, ApiError
@@ -17,6 +18,7 @@ from command_line.commands import Session, goldroll
 from forecast.plan import RolloutPlan
 from forecast.rollout_plan import plan_rollout
 from rollout.assignments import ImageRollout
+from rollout.fitness import QuotaNeed, finding
 from rollout.model import ImageVersion
 from rollout.policy import ImagePolicy
 from tests.rollout.builders import MORNING, NEXT, a_policy, a_pool, hosts_named, version_id
@@ -154,12 +156,25 @@ def test_a_plan_is_shown_and_kept(app: App, tmp_path: Path) -> None:
     result = app.run("plan", "win11", "--version", "2.0.0", "--pool", "office", "--no-forecast", "--save", str(file))
 
     assert result.exit_code == 0
-    assert app.asked == [
-        ("POST", "plan", {"image": "win11", "version": "2.0.0", "pools": ["office"], "forecast": False})
-    ]
+    body = {"image": "win11", "version": "2.0.0", "pools": ["office"], "forecast": False, "checks": True}
+    assert app.asked == [("POST", "plan", body)]
     assert "2 hosts would be replaced" in result.output
     assert "it is empty" in result.output
     assert json.loads(file.read_text(encoding="utf-8")) == made
+
+
+def test_what_does_not_fit_is_shown_with_its_remedy_and_so_is_the_quota(app: App) -> None:
+    need = QuotaNeed("win11", "first", "0", "westeurope", "cores", needed=8, left=7, limit=19, pools={"office": 8})
+    short = finding("QuotaTooSmall", "host pool office", "its extra hosts need 8 cores")
+    lacking = structs.replace(a_plan(), checked=True, findings=(short,), quota=(need,))
+    app.on("POST", "plan", *(json.loads(msgspec.json.encode(made)) for made in (lacking, a_plan())))
+
+    shown = app.run("plan", "win11").output
+    assert "quota for ring first in westeurope: 8 cores of all families are needed, 7 of 19 are left" in shown
+    assert "error  QuotaTooSmall  host pool office: its extra hosts need 8 cores" in shown
+    assert "Ask for more quota" in shown
+    assert "findings" not in app.run("plan", "win11", "--no-checks").output  # nobody looked, so nothing is claimed
+    assert [body["checks"] for _, _, body in app.asked] == [True, False]
 
 
 def test_two_plans_that_were_kept_are_compared(app: App, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from forecast.comparison import compare
 from forecast.plan import Limits, PoolPlan, RolloutPlan, plan_pool
 from forecast.runs import PoolForecast, Range
 from rollout.expected import Expected, compared
+from rollout.fitness import finding
 from rollout.model import Phase
 from rollout.policy import hours
 from rollout.status import PoolStatus
@@ -96,6 +97,15 @@ def test_what_is_different_about_the_rollout_as_a_whole_is_told() -> None:
         "region westeurope: ready has become replicating (40 %)",
         "no longer: too few",
     )
+
+
+def test_findings_that_have_come_or_gone_are_told_where_both_plans_were_checked() -> None:
+    sound = structs.replace(a_plan(hosts_named(3)), checked=True)
+    short = finding("QuotaTooSmall", "host pool office", "its extra hosts need 4 cores")
+    lacking = structs.replace(sound, findings=(short,))
+    assert compare(sound, lacking) == ("new: host pool office: its extra hosts need 4 cores",)
+    assert compare(lacking, sound) == ("no longer: host pool office: its extra hosts need 4 cores",)
+    assert compare(a_plan(hosts_named(3)), lacking) == ()
 
 
 def test_pools_that_are_new_gone_or_refused_are_told() -> None:
