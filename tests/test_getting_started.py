@@ -1,8 +1,8 @@
 """docs/getting-started.md as a newcomer follows it: its commands are run, and print what the page says.
 
 A comment before each block says how it is tried: `try: alone`, `try: beside serve`, or `tried by` other tests. On the
-page `...` stands for anything, and how a line is broken does not matter; beside serve numbers may differ, because it is
-another minute of the day there.
+page `...` stands for anything, and where a line or a cell is broken does not matter; beside serve numbers may differ,
+because it is another minute of the day there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PAGE = ROOT / "docs" / "getting-started.md"
 SLOWLY = 5
 """Simulated seconds per second: a canary is being made for as long as somebody needs to look at it."""
 
+_LINES_OF_TABLES = re.compile("[\u2500-\u257f]+")
 _BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -66,6 +67,7 @@ def printed(command: str, folder: Path, **more: str) -> str:
 
 def agrees(shown: str, output: str, *, numbers: bool) -> bool:
     """Whether the output is what the page shows, as far as the module says that it must be."""
+    shown, output = _LINES_OF_TABLES.sub(" ", shown), _LINES_OF_TABLES.sub(" ", output)
     pattern = r"\s*".join(
         ".*?" if line.strip() == "..." else r"\s+".join(re.escape(word) for word in line.split())
         for line in shown.strip().splitlines()
