@@ -10,6 +10,7 @@ from adapters.errors import StepFailed
 from adapters.fitness_reader import read_facts
 from adapters.image_sources import read_version
 from adapters.pool_reader import observe
+from adapters.resource_ids import NotAResourceId
 from forecast.checks import policy_of, with_checks
 from forecast.plan import RolloutPlan
 from forecast.rollout_plan import plan_rollout
@@ -43,7 +44,7 @@ def plan_of(rollout: ImageRollout, only: Collection[str], now: datetime, *, fore
 def _facts(policy: Policy, now: datetime) -> Facts:
     try:
         return read_facts(policy, now)
-    except StepFailed as failed:
+    except (StepFailed, NotAResourceId) as failed:
         return Facts(read_at=now, unreadable=(("Azure", str(failed)),))
 
 

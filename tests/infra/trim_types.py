@@ -66,7 +66,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="goldroll-types-") as folder:
         for package in PACKAGES:
             for api in api_folders(_unpacked(package, Path(folder) / package)):
-                resources.update(_resources(api, uses))
+                resources.update(resources_of(api, uses))
     _write(resources)
     missing = sorted(uses.keys() - resources.keys())
     for name in missing:
@@ -91,7 +91,7 @@ def _write(resources: dict[str, Trimmed]) -> None:
     FILE.write_text(head + ",\n".join(lines) + "\n}}\n", "utf-8")
 
 
-def _resources(api: ApiFolder, uses: dict[str, list[Any]]) -> dict[str, Trimmed]:
+def resources_of(api: ApiFolder, uses: dict[str, list[Any]]) -> dict[str, Trimmed]:
     ways: dict[str, list[Put]] = {}
     for put in api.puts:
         name = f"{put.resource}@{put.version}"
