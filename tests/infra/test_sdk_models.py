@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_objects_that_the_package_has_flattened_are_put_together_again(api: ApiF
 
 
 def test_names_are_kept_everywhere_and_objects_only_where_they_are_used(api: ApiFolder) -> None:
-    uses = {
+    uses: dict[str, list[Any]] = {
         "contoso.desks/rooms@2025-01-01": [{"name": "a", "properties": {"door": {"kind": "Glass", "tint": 1}}}],
         "contoso.desks/rooms/config@2025-01-01": [{"name": "lights", "on": True}],
     }
