@@ -25,6 +25,7 @@ from activities import (
     restore_host,
     retain_host,
     run_smoke_test,
+    send_notifications,
     set_replicas,
     sign_out_sessions,
     start_draining,
@@ -114,6 +115,7 @@ for part in (
     delete_image_version,
     keep_record,
     write_record,
+    send_notifications,
     hand_over_record,
     records,
 ):

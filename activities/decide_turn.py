@@ -17,13 +17,14 @@ from activities.answers import Payload, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
 from rollout.model import RolloutState, SessionHost, Stage
+from rollout.notifying import of_replacements
 from rollout.orders import MOST_STEPS, within
+from rollout.outbox import pack
 from rollout.policy import PoolPolicy
 from rollout.pool import deals_with_sessions, decide, decide_unreadable, to_look_into
 from rollout.recording import of_decision
 from rollout.steps import Decision, StartDraining, Step
 from rollout.travelling import pack_decision, unpack
-from rollout.unwritten import pack
 
 bp = df.Blueprint()
 
@@ -37,6 +38,7 @@ class TurnOrder(Struct, frozen=True):
     policy: PoolPolicy
     now: datetime
     recorded: bool = False
+    notified: bool = False
 
 
 @bp.activity_trigger(input_name="turn")
@@ -45,8 +47,8 @@ def decide_turn(turn: Payload) -> Payload:
 
     In: `{"state": RolloutState (packed), "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its state
     packed too, its story told to the log and left out, its steps no more than a turn carries out. A pool that cannot be
-    read gives a decision to try again, or to end when it is gone. With `"recorded": true` also `"events"`: what the
-    decision has changed, packed; they are left out when there are none.
+    read gives a decision to try again, or to end when it is gone. With `"recorded": true` or `"notified": true` also
+    `"events"`: what the decision has changed, packed; they are left out when there are none.
     """
     order = msgspec.convert(turn, TurnOrder)
     before = unpack(order.state)
@@ -54,8 +56,13 @@ def decide_turn(turn: Payload) -> Payload:
     decision = within(decision, MOST_STEPS, order.now)
     for sentence in decision.story:
         _story.info("%s: %s", order.policy.name, sentence)
+    events = of_decision(before, decision, hosts, order.now) if order.recorded or order.notified else ()
+    if order.notified:
+        replaced, began_or_ended = of_replacements(before.replaced, decision.state, hosts, order.now)
+        decision = structs.replace(decision, state=structs.replace(decision.state, replaced=replaced))
+        events += began_or_ended
     answer: Payload = {"decision": pack_decision(decision)}
-    if order.recorded and (events := of_decision(before, decision, hosts, order.now)):
+    if events:
         answer["events"] = pack(events)
     return answer
 

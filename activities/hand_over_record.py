@@ -1,4 +1,4 @@
-"""Hands events that could not be written over to an orchestration that keeps them."""
+"""Hands events that a sink could not be given over to an orchestration that keeps them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import azure.durable_functions as df
 
 from activities.answers import Payload, as_json, unexpected
 from rollout.orders import Answer
-from rollout.unwritten import keeper_instance, unpack_batch
+from rollout.outbox import keeper_instance, unpack_batch
 
 bp = df.Blueprint()
 

@@ -8,7 +8,7 @@ import azure.durable_functions as df
 
 from activities.answers import Payload, answering
 from adapters.record_store import write
-from rollout.unwritten import unpack_batch
+from rollout.outbox import unpack_batch
 
 bp = df.Blueprint()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
     from azure.data.tables import TableClient
+    from azure.eventgrid import EventGridPublisherClient
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
@@ -34,7 +35,8 @@ STORAGE_SCOPE = "https://storage.azure.com/.default"
 """The same in every cloud."""
 
 RECORD_TABLE = "goldroll"
-RECORD_SECONDS = 10
+BESIDE_SECONDS = 10
+"""How long a call beside the steps of a turn may take: to the record, the topic or the webhook."""
 
 EMULATOR_ACCOUNT = "devstoreaccount1"
 EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -183,9 +185,6 @@ class Connection:
             credential = AzureNamedKeyCredential(EMULATOR_ACCOUNT, EMULATOR_KEY)
         elif credential is None:
             raise SettingsError("GOLDROLL_RECORD: a simulated Azure has no credential for a table service in Azure")
-        given: dict[str, Any] = (
-            {} if self._own_transport is None or is_plain_loopback(endpoint) else {"transport": self._own_transport}
-        )
         with self._lock:
             if ("record", endpoint) not in self._clients:
                 self._clients["record", endpoint] = TableClient(
@@ -193,11 +192,50 @@ class Connection:
                     RECORD_TABLE,
                     credential=credential,
                     retry_total=0,
-                    connection_timeout=RECORD_SECONDS,
-                    read_timeout=RECORD_SECONDS,
-                    **given,
+                    **self._given_up_soon(endpoint),
                 )
             return self._clients["record", endpoint]  # type: ignore[no-any-return]
+
+    def topic(self, endpoint: str) -> EventGridPublisherClient:
+        """The Event Grid topic at an endpoint; it is given up soon when it does not answer, as the record is.
+
+        One on this machine is simulated and gets a key that is none.
+        """
+        from azure.core.credentials import AzureKeyCredential
+        from azure.eventgrid import EventGridPublisherClient
+
+        credential: Any = self._credential
+        if is_plain_loopback(endpoint):
+            credential = AzureKeyCredential("simulated")
+        elif credential is None:
+            raise SettingsError("GOLDROLL_TOPIC: a simulated Azure has no credential for a topic in Azure")
+        with self._lock:
+            if ("topic", endpoint) not in self._clients:
+                self._clients["topic", endpoint] = EventGridPublisherClient(
+                    endpoint, credential, retry_total=0, permit_redirects=False, **self._given_up_soon(endpoint)
+                )
+            return self._clients["topic", endpoint]  # type: ignore[no-any-return]
+
+    def webhook(self, address: str) -> PipelineClient[Any, Any]:
+        """Bare calls to a webhook, whose address is a secret: no credential, no redirect, no log."""
+        from azure.core import PipelineClient
+        from azure.core.pipeline.policies import HeadersPolicy, ProxyPolicy, UserAgentPolicy
+        from azure.core.pipeline.transport import RequestsTransport
+
+        with self._lock:
+            if ("webhook", address) not in self._clients:
+                given = self._given_up_soon(address)
+                transport = given.pop("transport", None) or RequestsTransport(**given)
+                policies = [HeadersPolicy(), UserAgentPolicy("goldroll"), ProxyPolicy()]
+                self._clients["webhook", address] = PipelineClient("", policies=policies, transport=transport)
+            return self._clients["webhook", address]  # type: ignore[no-any-return]
+
+    def _given_up_soon(self, endpoint: str) -> dict[str, Any]:
+        """Options of a client beside a rollout's turn, which goes on when it has answered."""
+        given: dict[str, Any] = {"connection_timeout": BESIDE_SECONDS, "read_timeout": BESIDE_SECONDS}
+        if self._own_transport is not None and not is_plain_loopback(endpoint):
+            given["transport"] = self._own_transport
+        return given
 
     def _client(self, kind: str, subscription: str, library: Any) -> Any:
         with self._lock:

@@ -86,7 +86,7 @@ def from_response(error: HttpResponseError) -> StepError:
         code=code,
         message=(message or error.message)[:MESSAGE_LENGTH],
         retriable=code not in _HOPELESS_CODES and (status in _RETRIABLE_STATUSES or status >= 500),
-        retry_after=_retry_after(getattr(error.response, "headers", {})),
+        retry_after=retry_after_in(getattr(error.response, "headers", {})),
     )
 
 
@@ -135,7 +135,7 @@ def _denied(message: str) -> str:
     return f"the app's identity may not {action} at {scope}: assign {roles} there (python3 dev.py doctor shows more)"
 
 
-def _retry_after(headers: Any) -> float:
+def retry_after_in(headers: Any) -> float:
     """Seconds to wait: `Retry-After` in seconds, or as a date compared with the answer's own."""
     value = headers.get("Retry-After") or ""
     try:

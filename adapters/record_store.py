@@ -18,8 +18,8 @@ from adapters.connect import connection
 from adapters.errors import translated
 from adapters.settings import SettingsError, read_settings
 from rollout.instance_ids import digest
+from rollout.outbox import Batch
 from rollout.recording import Event
-from rollout.unwritten import Batch
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient

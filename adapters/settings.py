@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from rollout.notifying import SEVERITIES, Severity
+
 Cloud = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]
+WebhookFormat = Literal["cloudevents", "teams", "slack"]
 
 APP_ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -20,13 +23,38 @@ class SettingsError(ValueError):
     """A setting has a value that cannot be used; the text names it and says what to write instead."""
 
 
+class SecretAddress:
+    """An address that is a secret, as those of chat webhooks are; it does not show itself in any text."""
+
+    def __init__(self, value: str = "") -> None:
+        self.value = value
+
+    def __bool__(self) -> bool:
+        """There is one."""
+        return bool(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        """It is the same address."""
+        return isinstance(other, SecretAddress) and other.value == self.value
+
+    def __hash__(self) -> int:
+        """Equal addresses have equal ones."""
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        """Never the address."""
+        return "SecretAddress(***)" if self.value else "SecretAddress()"
+
+
 class Settings(Struct, frozen=True):
     """What the app is told by its environment.
 
     `policy_file` is absolute; `policy_url` is the blob that is read instead, "" for none. `arm_endpoint` is "" for the
     cloud's own Resource Manager. `client_id` names the user-assigned identity to use, "" for the system-assigned one.
     `view_seconds` is how long a look at a host pool serves everybody who looks. `record` is the table service that
-    keeps the record, "" for none.
+    keeps the record, "" for none. `topic` is the Event Grid topic and `webhook` the address that get notifications; the
+    webhook gets them in `webhook_format`, and those only that are at least of `webhook_severity`. `app_url` is the
+    app's own address, for links, "" when nobody knows it.
     """
 
     policy_file: Path
@@ -36,10 +64,16 @@ class Settings(Struct, frozen=True):
     client_id: str = ""
     view_seconds: float = 30
     record: str = ""
+    topic: str = ""
+    webhook: SecretAddress = SecretAddress()
+    webhook_format: WebhookFormat = "cloudevents"
+    webhook_severity: Severity = "info"
+    app_url: str = ""
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _VIEW_SECONDS, _RECORD and AZURE_CLIENT_ID; empty is unset.
+    """Read GOLDROLL_POLICY, _ARM_ENDPOINT, _CLOUD, _VIEW_SECONDS, _RECORD, _TOPIC, _WEBHOOK, _WEBHOOK_FORMAT,
+    _WEBHOOK_SEVERITY, _URL, WEBSITE_HOSTNAME and AZURE_CLIENT_ID; empty is unset.
 
     A relative policy file lies in the app's own folder; a policy that begins with http is a blob. Raises SettingsError.
     """
@@ -49,10 +83,17 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         policy_file=APP_ROOT / ("goldroll.yaml" if _is_url(policy) else policy),
         policy_url=_blob(policy) if _is_url(policy) else "",
         arm_endpoint=_endpoint("GOLDROLL_ARM_ENDPOINT", values),
-        cloud=_cloud(values.get("GOLDROLL_CLOUD") or "AzureCloud"),
+        cloud=cast(Cloud, _one_of("GOLDROLL_CLOUD", values, "AzureCloud", get_args(Cloud))),
         client_id=values.get("AZURE_CLIENT_ID") or "",
         view_seconds=_seconds(values.get("GOLDROLL_VIEW_SECONDS") or "30"),
         record=_endpoint("GOLDROLL_RECORD", values),
+        topic=_endpoint("GOLDROLL_TOPIC", values),
+        webhook=_webhook(values.get("GOLDROLL_WEBHOOK") or ""),
+        webhook_format=cast(
+            WebhookFormat, _one_of("GOLDROLL_WEBHOOK_FORMAT", values, "cloudevents", get_args(WebhookFormat))
+        ),
+        webhook_severity=cast(Severity, _one_of("GOLDROLL_WEBHOOK_SEVERITY", values, "info", SEVERITIES)),
+        app_url=_app_url(values),
     )
 
 
@@ -96,8 +137,25 @@ def _seconds(value: str) -> float:
     raise SettingsError(f"GOLDROLL_VIEW_SECONDS: expected a number of seconds up to 3600, got {value!r}")
 
 
-def _cloud(value: str) -> Cloud:
-    for cloud in get_args(Cloud):
-        if cloud.lower() == value.lower():
-            return cast(Cloud, cloud)
-    raise SettingsError(f"GOLDROLL_CLOUD: expected one of {', '.join(get_args(Cloud))}, got {value!r}")
+def _webhook(value: str) -> SecretAddress:
+    """The value is not repeated in the error: it is a secret, or a reference to one that could not be resolved."""
+    if not value or is_plain_loopback(value) or (urlsplit(value).scheme == "https" and urlsplit(value).hostname):
+        return SecretAddress(value)
+    raise SettingsError(
+        "GOLDROLL_WEBHOOK: expected an https:// address, or http:// on this machine, got something else"
+    )
+
+
+def _app_url(values: Mapping[str, str]) -> str:
+    host = values.get("WEBSITE_HOSTNAME") or ""
+    is_local = host.partition(":")[0] in LOOPBACK_HOSTS
+    own = f"{'http' if is_local else 'https'}://{host}" if host else ""
+    return _endpoint("GOLDROLL_URL", values) or own
+
+
+def _one_of(name: str, values: Mapping[str, str], default: str, known: tuple[str, ...]) -> str:
+    value = values.get(name) or default
+    for one in known:
+        if one.lower() == value.lower():
+            return one
+    raise SettingsError(f"{name}: expected one of {', '.join(known)}, got {value!r}")

@@ -40,6 +40,7 @@ from simulator.estate import Estate
 from simulator.faults import Faults
 from simulator.galleries import Announcement
 from simulator.images import ImageVersion
+from simulator.receivers import Receiver
 from simulator.tables import Tables
 from simulator.transport import MANAGEMENT, TABLE_SERVICE, AnyoneCredential, transport_to
 
@@ -83,12 +84,14 @@ class Run:
         activity_faults: ActivityFaults | None = None,
         store: str | Path = ":memory:",
         record: str = TABLE_SERVICE,
+        receivers: Mapping[str, Receiver] | None = None,
     ) -> None:
         """Set the stage. `pause` is awaited before virtual time moves from one moment to another.
 
         `activity_faults` and `store` are for tests: what goes wrong around activities, and the file that outlives a
         host that is made to crash. A crashed host is started again at once. `record` is the table service that keeps
-        the record: the simulated one, or one that listens on this machine.
+        the record: the simulated one, or one that listens on this machine. `receivers` get its notifications: each with
+        the setting that names its address.
         """
         self.scenario = scenario
         self.seed = seed
@@ -111,6 +114,7 @@ class Run:
         self._activity_faults = activity_faults
         self._store = store
         self._record = record
+        self._receivers = dict(receivers or {})
         self._host: Host | None = None
         self._client: aiohttp.ClientSession | None = None
         self._announced: list[Announcement] = []
@@ -122,7 +126,7 @@ class Run:
         """Play to the end and say how it was. Never raises for what goes wrong in the story; it is in the result."""
         started = time.perf_counter()
         self._audience.begin(self)
-        with _app_connected_to(self.arm, self.tables), _policy_file(self.scenario.policy) as policy_file:
+        with self._connected(), _policy_file(self.scenario.policy) as policy_file:
             settings = self._settings(policy_file)
             self._begin(policy_file)
             result = None
@@ -140,15 +144,26 @@ class Run:
     @asynccontextmanager
     async def opened(self, **settings: str) -> AsyncIterator[Host]:
         """The app on its host, for visitors: time moves in `host.run_until` only. `settings` go over the run's own."""
-        with _app_connected_to(self.arm, self.tables), _policy_file(self.scenario.policy) as policy_file:
+        with self._connected(), _policy_file(self.scenario.policy) as policy_file:
             self._begin(policy_file)
             async with self._running_host(self._settings(policy_file) | settings) as host:
                 yield host
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """The app's adapters talk to this simulated Azure, through the real SDK clients and without a socket."""
+        transport = transport_to(self.arm, tables=self.tables, receivers=self._receivers.values())
+        connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport))
+        try:
+            yield
+        finally:
+            connect.use(None)
 
     def _settings(self, policy_file: Path) -> dict[str, str]:
         return {
             "GOLDROLL_POLICY": str(policy_file),
             "GOLDROLL_RECORD": self._record,
+            **{setting: receiver.address for setting, receiver in self._receivers.items()},
             **SCHEDULES,
             "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
             "WEBSITE_AUTH_ENABLED": "True",
@@ -325,16 +340,6 @@ async def play(
 ) -> Result:
     """Play a scenario to its end."""
     return await Run(scenario, seed, audience=audience, pause=pause).play()
-
-
-@contextmanager
-def _app_connected_to(arm: Arm, tables: Tables) -> Iterator[None]:
-    """The app's adapters talk to this simulated Azure, through the real SDK clients and without a socket."""
-    connect.use(connect.Connection(MANAGEMENT, AnyoneCredential(), transport_to(arm, tables=tables)))
-    try:
-        yield
-    finally:
-        connect.use(None)
 
 
 def _signed_in(name: str, roles: Sequence[str]) -> dict[str, str]:

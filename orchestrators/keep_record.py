@@ -1,4 +1,7 @@
-"""Keeps events that could not be written into the record, and tries until they are."""
+"""Keeps events that a sink could not be given, and tries until it has them.
+
+Its name is from the days when the record was the only sink; histories hold it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from collections.abc import Generator
 from typing import Any
 
 import azure.durable_functions as df
+from msgspec import structs
 
 from orchestrators.moment import now_of
-from rollout.unwritten import pause
+from orchestrators.recorder import delivery_to, tell_of_lost
+from rollout.outbox import Owed, answered, pack, unpack_batch
 
 bp = df.Blueprint()
 
@@ -19,21 +24,28 @@ Orchestration = Generator[Any, Any, Any]
 
 @bp.orchestration_trigger(context_name="context")
 def keep_record(context: df.DurableOrchestrationContext) -> Orchestration:
-    """Write a batch, with growing pauses, however long the record is out of reach.
+    """Deliver a batch, with growing pauses: into the record however long that takes, else until it is given up.
 
-    Input: `{"batch": Batch (packed), "attempts": failed so far}`. Output: `{"written": true}`, or false when the record
-    has been switched off meanwhile.
+    Input: `{"batch": Batch (packed), "attempts": failed so far}`. Output: `{"written": true}`, or false when the sink
+    has been switched off meanwhile, or has refused what was left for too long.
     """
     given: dict[str, Any] = context.get_input(dict) or {}
-    attempts = given.get("attempts", 0)
+    batch = unpack_batch(given["batch"])
+    owed = Owed(batch.events, given.get("attempts", 0))
     for _ in range(ATTEMPTS_PER_HISTORY):
+        order = pack(structs.replace(batch, events=owed.events))
         try:
-            answer = yield context.call_activity("write_record", given["batch"], dict)
+            answer = yield context.call_activity(delivery_to(batch.sink), order, dict)
         except Exception:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
-            answer = {"error": "died"}
-        if answer.get("error") is None:
-            return {"written": not answer.get("off", False)}
-        attempts += 1
-        yield context.create_timer(now_of(context) + pause(attempts))
-    context.continue_as_new({"batch": given["batch"], "attempts": attempts})
+            answer = None
+        now = now_of(context)
+        owed, lost = answered(owed, owed.events, answer, now, batch.sink)
+        if lost and not context.is_replaying:
+            tell_of_lost(batch.sink, lost)
+        if not owed.events:
+            is_off = isinstance(answer, dict) and answer.get("off", False)
+            return {"written": not (lost or is_off)}
+        yield context.create_timer(max(now, owed.retry_at or now))
+    left = pack(structs.replace(batch, events=owed.events))
+    context.continue_as_new({"batch": left, "attempts": owed.attempts})
     return None

@@ -1,41 +1,59 @@
-"""Writes the record of an orchestration: what is to be written, and the activities that do it.
+"""Tells the sinks of an orchestration's events: what each has not got yet, and the activities that deliver it.
 
-Writing never holds a rollout up: a record that cannot be written now is tried again later, and what has not been
-written at the end is handed over to `keep_record`.
+Delivering never holds a rollout up: what a sink cannot be given now is tried again later, and what has not been
+delivered at the end is handed over to `keep_record`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from datetime import datetime, timedelta
 from typing import Any
 
 import azure.durable_functions as df
+from msgspec import structs
 
 from orchestrators.moment import now_of
-from rollout.recording import Event
-from rollout.unwritten import (
+from rollout.outbox import (
     MOST_AT_ONCE,
+    RECORD,
     Batch,
+    Owed,
+    answered,
     begin,
     due,
-    failed,
     gives_up,
     note,
     pack,
     unpack_events,
-    unpack_unwritten,
-    written,
+    unpack_outbox,
 )
+from rollout.recording import Event
 
 HAND_OVER_ATTEMPTS, HAND_OVER_PAUSE = 5, timedelta(minutes=1)
 """Handing over needs nothing but Durable itself, which the orchestration cannot do without either."""
 
+_log = logging.getLogger("goldroll.notifications")
+
+
+def delivery_to(sink: str) -> str:
+    """The activity that gives a batch to a sink."""
+    return "write_record" if sink == RECORD else "send_notifications"
+
+
+def tell_of_lost(sink: str, lost: tuple[Event, ...]) -> None:
+    """Say loudly that these will never be delivered: somebody has to look after the receiver."""
+    if lost:
+        first = lost[0].message
+        _log.error("notifications for the %s are given up: %d, the first of them: %s", sink, len(lost), first)
+
 
 class Recorder:
-    """The record of the orchestration behind `context`. When it is off, every method does nothing.
+    """What the orchestration behind `context` tells its sinks. Without a sink every method does nothing.
 
-    `unwritten` is what an earlier execution has left, packed. At most one batch is being written at a time.
+    `sinks` are the record and those of `notified`; `unwritten` is what an earlier execution has left, packed. At most
+    one batch for each sink is on its way at a time.
     """
 
     def __init__(
@@ -45,77 +63,100 @@ class Recorder:
         image: str,
         version: str,
         pool: str = "",
-        is_on: bool,
+        recorded: bool,
+        notified: tuple[str, ...] = (),
         unwritten: str = "",
     ) -> None:
         """Begin, or go on where the last execution stopped."""
         self._context = context
         self._image, self._version, self._pool = image, version, pool
-        self._is_on = is_on
-        self._unwritten = unpack_unwritten(unwritten) if unwritten else begin(now_of(context))
-        self._writing: tuple[Event, ...] = ()
+        self._sinks = [*([RECORD] if recorded else []), *notified]
+        self._outbox = unpack_outbox(unwritten) if unwritten else begin(now_of(context))
+        self._writing: dict[str, tuple[Event, ...]] = {}
 
     @property
     def packed(self) -> str:
-        """What the next execution has to write, "" when the record is off."""
-        return pack(self._unwritten) if self._is_on else ""
+        """What the next execution has to deliver, "" without a sink."""
+        return pack(self._outbox) if self._sinks else ""
+
+    @property
+    def sinks(self) -> int:
+        """How many sinks are told: so many activities may run beside the steps of a turn."""
+        return len(self._sinks)
 
     @property
     def retry_at(self) -> datetime | None:
-        """When writing may be tried again after it has failed; None when there is nothing to try again."""
-        return self._unwritten.retry_at if self._unwritten.events else None
+        """When the first sink may be tried again after it has failed; None when there is nothing to try again."""
+        waits = [
+            owed.retry_at
+            for sink, owed in self._outbox.owed.items()
+            if owed.events and owed.retry_at is not None and sink not in self._writing
+        ]
+        return min(waits, default=None)
 
     def note(self, events: tuple[Event, ...]) -> None:
-        """These events are to be written."""
-        if self._is_on:
-            self._unwritten = note(self._unwritten, events)
+        """The sinks are to get these events."""
+        if self._sinks:
+            self._outbox = note(self._outbox, events, self._sinks, of_pool=bool(self._pool))
 
     def note_packed(self, events: str) -> None:
         """As `note`, from an activity's answer; "" is none."""
         if events:
             self.note(unpack_events(events))
 
-    def is_due(self, now: datetime) -> bool:
-        """There is something to write, and nothing is being written."""
-        return not self._writing and bool(due(self._unwritten, now))
+    def begin_writing(self, now: datetime) -> dict[str, Any]:
+        """The tasks that give the sinks what is due, or hand it over when that fails for long; none when nothing is.
 
-    def begin_writing(self, now: datetime) -> Any:
-        """The task that writes what is due, or hands it over when writing fails for long. `end_writing` takes what
-        comes of it."""
-        activity = "hand_over_record" if gives_up(self._unwritten) else "write_record"
-        return self._begin(due(self._unwritten, now), activity)
+        `end_writing` takes what comes of each.
+        """
+        tasks = {}
+        for sink in self._sinks:
+            owed = self._owed(sink)
+            if sink not in self._writing and (events := due(owed, now, sink)):
+                activity = "hand_over_record" if gives_up(owed, sink) else delivery_to(sink)
+                tasks[sink] = self._begin(sink, events, activity)
+        return tasks
 
-    def end_writing(self, answer: Any, now: datetime) -> None:
+    def end_writing(self, sink: str, answer: Any, now: datetime) -> None:
         """What became of it: the activity's answer, or anything else when it died."""
-        events, self._writing = self._writing, ()
-        if not isinstance(answer, dict) or answer.get("error") is not None:
-            self._unwritten = failed(self._unwritten, now)
-        elif answer.get("off"):
-            self._is_on, self._unwritten = False, written(self._unwritten, events)
-        else:
-            self._unwritten = written(self._unwritten, events)
+        events = self._writing.pop(sink)
+        owed, lost = answered(self._owed(sink), events, answer, now, sink)
+        self._outbox = structs.replace(self._outbox, owed={**self._outbox.owed, sink: owed})
+        if isinstance(answer, dict) and answer.get("off"):
+            self._sinks.remove(sink)
+        if not self._context.is_replaying:
+            tell_of_lost(sink, lost)
 
     def finish(self) -> Generator[Any, Any, None]:
-        """Write what is left, or hand it over. The orchestration ends after this."""
-        while self._is_on and self.is_due(now_of(self._context)):
-            yield from self._wait_for(self.begin_writing(now_of(self._context)))
+        """Deliver what is left, or hand it over. The orchestration ends after this."""
+        while tasks := self.begin_writing(now_of(self._context)):
+            yield from self._wait_for(tasks)
         for _ in range(HAND_OVER_ATTEMPTS):
-            while self._is_on and self._unwritten.events:
-                yield from self._wait_for(self._begin(self._unwritten.events[:MOST_AT_ONCE], "hand_over_record"))
-                if self._unwritten.attempts:
+            while unfinished := [sink for sink in self._sinks if self._owed(sink).events]:
+                tasks = {
+                    sink: self._begin(sink, self._owed(sink).events[:MOST_AT_ONCE], "hand_over_record")
+                    for sink in unfinished
+                }
+                before = {sink: len(self._owed(sink).events) for sink in unfinished}
+                yield from self._wait_for(tasks)
+                if any(len(self._owed(sink).events) == before[sink] for sink in unfinished):
                     break
-            if not (self._is_on and self._unwritten.events):
+            else:
                 return
             yield self._context.create_timer(now_of(self._context) + HAND_OVER_PAUSE)
 
-    def _wait_for(self, task: Any) -> Generator[Any, Any, None]:
-        try:
-            answer = yield task
-        except Exception:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
-            answer = None
-        self.end_writing(answer, now_of(self._context))
+    def _owed(self, sink: str) -> Owed:
+        return self._outbox.owed.get(sink) or Owed()
 
-    def _begin(self, events: tuple[Event, ...], activity: str) -> Any:
-        self._writing = events
-        batch = Batch(self._context.instance_id, self._image, self._version, self._pool, events)
+    def _wait_for(self, tasks: dict[str, Any]) -> Generator[Any, Any, None]:
+        for sink, task in tasks.items():
+            try:
+                answer = yield task
+            except Exception:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
+                answer = None
+            self.end_writing(sink, answer, now_of(self._context))
+
+    def _begin(self, sink: str, events: tuple[Event, ...], activity: str) -> Any:
+        self._writing[sink] = events
+        batch = Batch(self._context.instance_id, self._image, self._version, self._pool, events, sink)
         return self._context.call_activity(activity, pack(batch), dict)

@@ -132,6 +132,7 @@ class RollBack:
             size=pool.size,
             recorded=self._back.recorded,
             image=self._back.image.name,
+            notified=self._back.notified,
         )
         return self._context.call_sub_orchestrator(
             "roll_host_pool",

@@ -18,6 +18,7 @@ from rollout.assignments import PoolRollout
 from rollout.instance_ids import superseding_version
 from rollout.lease import ROLL_BACK, LeaseAnswer
 from rollout.model import Phase, short_version
+from rollout.notifying import ends_of
 from rollout.orders import MOST_STEPS, activity_of, order, outcomes, within
 from rollout.pool import decide_unreadable, look_again_at, record, start, supersede, tell
 from rollout.recording import Event, of_command, of_outcomes
@@ -80,7 +81,8 @@ class PoolOrchestration:
             image=rollout.image,
             version=short_version(rollout.version_id),
             pool=rollout.policy.name,
-            is_on=rollout.recorded,
+            recorded=rollout.recorded,
+            notified=rollout.notified,
             unwritten=rollout.unwritten,
         )
         self._events = 0
@@ -161,10 +163,10 @@ class PoolOrchestration:
             self._state = decision.state
             self._show(decision.wake_at)
             wake_at = None if decision.done else decision.wake_at
-            writes = wake_at is not None and self._recorder.is_due(self._now())
+            writing = self._recorder.begin_writing(self._now()) if wake_at is not None else {}
             again_at = None
-            if decision.steps or writes:
-                again_at = yield from self._act(decision.steps, writes=writes)
+            if decision.steps or writing:
+                again_at = yield from self._act(decision.steps, writing)
             if wake_at is None:
                 back = go_back(self._state, self._policy, self._now())
                 if back is None:
@@ -172,7 +174,7 @@ class PoolOrchestration:
                 self._state, self._policy = back, policy_of_roll_back(self._policy)
             else:
                 yield self._context.create_timer(min(wake_at, again_at or wake_at))
-            self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * (len(decision.steps) + writes)
+            self._events += _EVENTS_PER_TURN + _EVENTS_PER_STEP * (len(decision.steps) + len(writing))
         self._go_on_in_new_execution()
         return True
 
@@ -181,6 +183,8 @@ class PoolOrchestration:
         turn = {"state": pack(self._state), "policy": _json(self._policy), "now": _json(now)}
         if self._rollout.recorded:
             turn["recorded"] = True
+        if self._rollout.notified:
+            turn["notified"] = True
         try:
             answer = yield self._context.call_activity("decide_turn", turn, dict)
             self._recorder.note_packed(answer.get("events", ""))
@@ -189,32 +193,32 @@ class PoolOrchestration:
             return decide_unreadable(self._state, _died(error), self._now())
 
     def _room_for_steps(self) -> int:
-        # Writing the record takes the room of a step.
+        # Telling a sink takes the room of a step.
         room = (LONGEST_HISTORY - self._events - _EVENTS_PER_TURN) // _EVENTS_PER_STEP
-        return min(MOST_STEPS, room - self._rollout.recorded)
+        return min(MOST_STEPS, room - self._recorder.sinks)
 
-    def _act(self, steps: tuple[Step, ...], *, writes: bool) -> Generator[Any, Any, datetime | None]:
-        """Carry the steps out, and write the record beside them; when to look again because some steps failed or had
-        to be put off, None when none did."""
+    def _act(self, steps: tuple[Step, ...], writing: dict[str, Any]) -> Generator[Any, Any, datetime | None]:
+        """Carry the steps out, beside the tasks that tell the sinks; when to look again because some steps failed or
+        had to be put off, None when none did."""
         now = self._now()
         tasks = [
             self._context.call_activity(activity_of(step), _json(order(step, self._state, self._policy, now)), dict)
             for step in steps
         ]
-        if writes:
-            tasks.append(self._recorder.begin_writing(now))
         try:
-            answers = yield self._context.task_all(tasks)
+            answers = yield self._context.task_all([*tasks, *writing.values()])
         except Exception as error:  # noqa: BLE001 - as above
             # One activity died, with its worker most likely. What became of the others is seen in the next turn.
             results = [StepOutcome(step, _died(error)) for step in steps]
-            if writes:
-                self._recorder.end_writing(None, self._now())
+            for sink in writing:
+                self._recorder.end_writing(sink, None, self._now())
         else:
-            if writes:
-                self._recorder.end_writing(answers.pop(), self._now())
+            for sink, answer in zip(writing, answers[len(steps) :], strict=True):
+                self._recorder.end_writing(sink, answer, self._now())
             results = [
-                outcome for step, answer in zip(steps, answers, strict=True) for outcome in outcomes(step, answer)
+                outcome
+                for step, answer in zip(steps, answers[: len(steps)], strict=True)
+                for outcome in outcomes(step, answer)
             ]
         now, before = self._now(), self._state
         self._state = record(before, tuple(results), now)
@@ -229,8 +233,9 @@ class PoolOrchestration:
         self._state = structs.replace(self._state, phase=phase, reason=reason, message=message, since=since)
 
     def _note_end(self) -> None:
-        state = self._state
-        self._recorder.note((Event(self._now(), "RolloutEnded", state.message, state.reason, phase=state.phase),))
+        state, now = self._state, self._now()
+        ended = Event(now, "RolloutEnded", state.message, state.reason, phase=state.phase)
+        self._recorder.note((*ends_of(state.replaced, state.replaced, now), ended))
 
     def _now(self) -> datetime:
         return _whole_seconds(now_of(self._context))

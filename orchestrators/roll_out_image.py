@@ -23,13 +23,13 @@ from orchestrators.recorder import Recorder
 from rollout.assignments import ImageRollout, PoolRollout
 from rollout.commands import read_command
 from rollout.freezing import decide_unless_frozen
-from rollout.gates import HealthLook, read_approval
+from rollout.gates import AskedApproval, HealthLook, read_approval
 from rollout.instance_ids import APPROVAL_EVENT, COMMAND_EVENT, pool_instance
 from rollout.latest import recorded, told_of
 from rollout.model import ImageVersion, Phase, short_version
 from rollout.overall import overall_phase, summary
 from rollout.query_gate import BROKEN_QUERY, QueryLook
-from rollout.recording import REASON_OF, Event, of_progress
+from rollout.recording import REASON_OF, Event, of_asking, of_progress
 from rollout.ring_state import (
     RolloutProgress,
     begin,
@@ -103,8 +103,15 @@ class ImageOrchestration:
         self._version = short_version(rollout.version_id)
         self._progress: RolloutProgress = begin(rollout, context.instance_id, now_of(context))
         self._seen = self._progress
-        self._recorder = Recorder(context, image=rollout.image.name, version=self._version, is_on=rollout.recorded)
-        self._writing: Any = None
+        self._recorder = Recorder(
+            context,
+            image=rollout.image.name,
+            version=self._version,
+            recorded=rollout.recorded,
+            notified=rollout.notified,
+        )
+        self._writing: dict[str, Any] = {}
+        self._asked: AskedApproval | None = None
         self._running: dict[str, tuple[RingStep, Any]] = {}
         self._answer = context.wait_for_external_event(APPROVAL_EVENT, object)
         self._command = context.wait_for_external_event(COMMAND_EVENT, object)
@@ -134,7 +141,8 @@ class ImageOrchestration:
             for pool, sentence in decision.story:
                 self._tell(pool, sentence)
             self._recorder.note(of_progress(self._seen, self._progress, decision.steps, now_of(self._context)))
-            self._seen = self._progress
+            self._recorder.note(of_asking(self._asked, decision.asked, now_of(self._context)))
+            self._seen, self._asked = self._progress, decision.asked
             if decision.done:
                 result = self._result()
                 self._note("RolloutEnded", result["message"], phase=result["phase"])
@@ -150,11 +158,9 @@ class ImageOrchestration:
         waits = [self._answer, self._command, *(task for _, task in self._running.values())]
         timer: Any = None
         now = now_of(self._context)
-        writes = self._writing is None and self._recorder.is_due(now)
-        if writes:
-            self._writing = self._recorder.begin_writing(now)
-        if self._writing is not None:
-            waits.append(self._writing)
+        writes = self._recorder.begin_writing(now)
+        self._writing |= writes
+        waits += self._writing.values()
         if not writes and all(isinstance(step, RollPool) for step in decision.steps):
             # What cannot be written now is tried again even if nothing else happens.
             until = [now + LONGEST_SLEEP, decision.wake_at, self._recorder.retry_at]
@@ -163,9 +169,10 @@ class ImageOrchestration:
         yield self._context.task_any(waits)
         if timer is not None and not timer.is_completed:
             timer.cancel()
-        if self._writing is not None and self._writing.is_completed:
-            self._recorder.end_writing(self._writing.result, now_of(self._context))
-            self._writing = None
+        for sink, task in list(self._writing.items()):
+            if task.is_completed:
+                del self._writing[sink]
+                self._recorder.end_writing(sink, task.result, now_of(self._context))
         self._record_answer()
         self._record_command()
         for key, (step, task) in list(self._running.items()):
@@ -174,12 +181,12 @@ class ImageOrchestration:
                 self._progress = self._recorded(step, task.result)
 
     def _finish_record(self) -> Orchestration:
-        if self._writing is not None:
+        for sink, task in self._writing.items():
             try:
-                answer = yield self._writing
+                answer = yield task
             except Exception:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
                 answer = None
-            self._recorder.end_writing(answer, now_of(self._context))
+            self._recorder.end_writing(sink, answer, now_of(self._context))
         yield from self._recorder.finish()
 
     # ------------------------------------------------------------------------------------------------ what comes back
@@ -300,7 +307,8 @@ class ImageOrchestration:
                     self._rollout.version_id,
                     step.policy,
                     recorded=self._rollout.recorded,
-                    image=self._rollout.image.name if self._rollout.recorded else "",
+                    image=self._rollout.image.name if self._rollout.recorded or self._rollout.notified else "",
+                    notified=self._rollout.notified,
                 )
             ),
             pool_instance(self._context.instance_id, step.policy.name),

@@ -12,7 +12,8 @@ class ImageRollout(Struct, frozen=True):
     """Roll one image version out to these host pools. `started_by` is the person who asked for it, if one did.
 
     `start_reason` is why they did; `expected` is what its plan foresaw of each pool, by name, if it was planned.
-    `recorded`: what becomes of it is written into the record.
+    `recorded`: what becomes of it is written into the record; `notified` are the other sinks that are told of it: see
+    outbox.py.
     """
 
     version_id: str
@@ -22,13 +23,14 @@ class ImageRollout(Struct, frozen=True):
     start_reason: str = ""
     expected: dict[str, Expected] = {}
     recorded: bool = False
+    notified: tuple[str, ...] = ()
 
 
 class PoolRollout(Struct, frozen=True, omit_defaults=True):
     """Roll one image version out to one host pool.
 
-    `state` is what it remembers, packed, when the rollout goes on in a new execution, and `unwritten` what is to be
-    written into the record. `recorded` and `image`, the image's name, are those of the rollout as a whole. With
+    `state` is what it remembers, packed, when the rollout goes on in a new execution, and `unwritten` what it
+    owes to its sinks. `recorded`, `notified` and `image`, the image's name, are those of the rollout as a whole. With
     `instead_of` it is a roll back from that version, to `version_id`; `size` is how many hosts the pool shall have
     then, 0: as many as it has.
     """
@@ -41,6 +43,7 @@ class PoolRollout(Struct, frozen=True, omit_defaults=True):
     recorded: bool = False
     image: str = ""
     unwritten: str = ""
+    notified: tuple[str, ...] = ()
 
 
 class PoolBack(Struct, frozen=True, omit_defaults=True):
@@ -54,7 +57,7 @@ class PoolBack(Struct, frozen=True, omit_defaults=True):
 class ImageRollBack(Struct, frozen=True, omit_defaults=True):
     """Take an image version (`version_id`) back from these host pools. `rollout` is the one that had rolled it out.
 
-    `recorded`: what becomes of it is written into the record.
+    `recorded` and `notified` as those of an ImageRollout.
     """
 
     version_id: str
@@ -64,6 +67,7 @@ class ImageRollBack(Struct, frozen=True, omit_defaults=True):
     by: str
     reason: str = ""
     recorded: bool = False
+    notified: tuple[str, ...] = ()
 
 
 class ReplicaOrder(Struct, frozen=True, omit_defaults=True):

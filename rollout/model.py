@@ -385,7 +385,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     `given_back` tells when hosts were put back into service of late: a late list may still show one in drain mode.
     `signed_out` are the people who have been signed out, each
     as a short hash (see drain.mark_of). `counts` is what the last turn saw, for people to read. Steered hosts are not
-    remembered: the tag on the VM and its drain mode say so.
+    remembered: the tag on the VM and its drain mode say so. `replaced` are the VMs (names and resource ids) of which it
+    was told that their replacement has begun, and not yet that it is over.
     """
 
     rollout_id: str
@@ -424,6 +425,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     disconnected_sign_outs: int = 0
     signed_out: tuple[str, ...] = ()
     counts: PoolCounts = PoolCounts()
+    replaced: dict[str, str] = {}
 
     @property
     def is_paused(self) -> bool:

@@ -13,6 +13,7 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from rollout.commands import Command, CommandKind
+from rollout.gates import AskedApproval
 from rollout.model import Phase, RolloutState, SessionHost, Stage, is_outdated, short_version
 from rollout.ring_state import RolloutProgress
 from rollout.ring_steps import RingStep, RollPool
@@ -33,15 +34,16 @@ LONGEST_SENTENCE = 1000
 TOLD_FAILURES = (1, 3)
 """Which failed attempts at one step are recorded: the first, and the one from which on the status speaks of it."""
 
-HOSTS_OWN_KINDS = frozenset({"HostStageChanged", "PeopleNotified", "SignedOut", "StepFailed", "Noted"})
+HOSTS_OWN_KINDS = frozenset({"HostStageChanged", "PeopleAsked", "PeopleNotified", "SignedOut", "StepFailed", "Noted"})
 """Kinds that a list of what has run on a pool or of an image leaves out: they are in the rollout's own record."""
 
 
 class Event(Struct, frozen=True, omit_defaults=True):
     """One line of the record. `kind` and `reason` are CamelCase codes, `message` one sentence, `by` who did it.
 
-    `number` orders the events of one orchestration and never changes; it is given by `unwritten.note`. `stage` is
-    where a host is now: a Stage, or Outdated, Steered, Current, Quarantined, Skipped, Retained, Removed.
+    `number` orders the events of one orchestration and never changes; it is given by `outbox.note`. `stage` is
+    where a host is now: a Stage, or Outdated, Steered, Current, Quarantined, Skipped, Retained, Removed. `resource` is
+    the id of the VM that a notification about its alerts names.
     """
 
     at: datetime
@@ -55,6 +57,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
     stage: str = ""
     by: str = ""
     number: int = 0
+    resource: str = ""
 
     @property
     def is_milestone(self) -> bool:
@@ -73,7 +76,8 @@ def of_decision(
     told = _Sentences(decision.story)
     events = []
     if before.desired < 0 <= after.desired:
-        events.append(Event(now, "RolloutStarted", told.take_first(), phase=after.phase))
+        reason = "RollBack" if after.instead_of else ""
+        events.append(Event(now, "RolloutStarted", told.take_first(), reason, phase=after.phase))
         events += [
             Event(now, "HostStageChanged", f"{host.name} is on {_image_of(host)}", host=host.name, stage="Outdated")
             for host in hosts.values()
@@ -87,9 +91,10 @@ def of_decision(
         if stage and stage != was:
             sentence = told.about(name) or f"{name} {_SENTENCES.get(stage, f'is {stage}')}"
             events.append(Event(now, "HostStageChanged", sentence, reason, name, stage=stage))
+    events += _of_canary_and_people(before, after, hosts, told, now)
     events += _of_steps(decision.steps, told, now)
     if (before.phase, before.reason) != (after.phase, after.reason) or decision.done:
-        kind = "RolloutEnded" if decision.done else "Halted" if after.phase is Phase.HALTED else "PhaseChanged"
+        kind = "RolloutEnded" if decision.done else _kind_of_phase(before, after)
         events.append(Event(now, kind, after.message, after.reason, phase=after.phase))
         told.leave_out(after.message)
     events += [Event(now, "Noted", sentence, host=host) for sentence, host in told.rest({*hosts, *after.in_hand})]
@@ -145,6 +150,7 @@ class _Sentences:
     """The story of a decision, found by the hosts that it names; each sentence is recorded once as a note at most."""
 
     def __init__(self, story: Sequence[str]) -> None:
+        self._all = story
         self._unused = dict.fromkeys(story)
         self._by_word: dict[str, str] = {}
         for sentence in story:
@@ -164,6 +170,12 @@ class _Sentences:
         self._unused.pop(sentence, None)
         return sentence
 
+    def beginning(self, start: str) -> str:
+        """The sentence that begins so, "" when there is none."""
+        sentence = next((one for one in self._all if one.startswith(start)), "")
+        self._unused.pop(sentence, None)
+        return sentence
+
     def leave_out(self, message: str) -> None:
         self._unused = {sentence: None for sentence in self._unused if not message or message not in sentence}
 
@@ -175,6 +187,31 @@ class _Sentences:
 
 def _words(sentence: str) -> list[str]:
     return [word.rstrip(".") for word in re.findall(r"[\w.-]+", sentence.lower())]
+
+
+def _of_canary_and_people(
+    before: RolloutState, after: RolloutState, hosts: Mapping[str, SessionHost], told: _Sentences, now: datetime
+) -> Iterator[Event]:
+    if after.canary_passed and not before.canary_passed:
+        passed = f"the canary {', '.join(after.canary)} has passed"
+        yield Event(now, "CanaryPassed", told.beginning(passed) or passed)
+    asked = [
+        name
+        for name, progress in after.in_hand.items()
+        if progress.asked and name in hosts and hosts[name].at_work
+        if not (name in before.in_hand and before.in_hand[name].asked)
+    ]
+    if asked:
+        sentence = told.beginning(f"wave {after.wave}: asking") or f"people on {', '.join(asked)} are asked to leave"
+        yield Event(now, "PeopleAsked", sentence)
+
+
+def _kind_of_phase(before: RolloutState, after: RolloutState) -> str:
+    if after.phase is not Phase.HALTED:
+        return "PhaseChanged"
+    failed = after.quarantined.keys() - before.quarantined.keys()
+    is_canary = not after.canary_passed and bool(failed & {*before.canary, *after.canary})
+    return "CanaryFailed" if is_canary else "Halted"
 
 
 def _of_steps(steps: Iterable[Step], told: _Sentences, now: datetime) -> Iterator[Event]:
@@ -272,3 +309,14 @@ def of_progress(
         if name not in before.ended
     ]
     return tuple(_short(event) for event in events)
+
+
+def of_asking(before: AskedApproval | None, after: AskedApproval | None, now: datetime) -> tuple[Event, ...]:
+    """That people are asked to approve a ring, once for each time that they begin to be."""
+    if after is None or (before is not None and (before.ring, before.since) == (after.ring, after.since)):
+        return ()
+    roles = " or ".join(after.roles)
+    until = after.until
+    by = f" by {until:%a} {until.day} {until:%b %H:%M} UTC, or else it is rejected" if until is not None else ""
+    sentence = f"ring {after.ring} waits for an approval of {roles}{by}"
+    return (Event(now, "ApprovalAsked", sentence, ring=after.ring),)

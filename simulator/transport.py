@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from urllib3 import HTTPResponse
 
 from simulator.arm import Arm
 from simulator.errors import ConnectionLost
+from simulator.receivers import Receiver
 from simulator.tables import Reply, Tables
 from simulator.wire import Answer
 
@@ -23,15 +24,19 @@ MANAGEMENT = "https://management.azure.com"
 TABLE_SERVICE = "https://simulated.table.core.windows.net"
 
 
-def transport_to(arm: Arm, endpoint: str = MANAGEMENT, *, tables: Tables | None = None) -> RequestsTransport:
+def transport_to(
+    arm: Arm, endpoint: str = MANAGEMENT, *, tables: Tables | None = None, receivers: Iterable[Receiver] = ()
+) -> RequestsTransport:
     """A transport for any client of the Azure SDK whose requests to `endpoint` are answered by `arm`.
 
-    Those to TABLE_SERVICE are answered by `tables`, if there are any. Everything else stays real: serialisation,
-    policies, retries, the bearer token (see `AnyoneCredential`).
+    Those to TABLE_SERVICE are answered by `tables`, if there are any, and those to each of `receivers` by it.
+    Everything else stays real: serialisation, policies, retries, the bearer token (see `AnyoneCredential`).
     """
     session = session_to(arm, endpoint)
     if tables is not None:
         session.mount(TABLE_SERVICE, TablesAdapter(tables))
+    for receiver in receivers:
+        session.mount(receiver.address.partition("?")[0], ReceiverAdapter(receiver))
     return RequestsTransport(session=session, session_owner=False)
 
 
@@ -84,6 +89,24 @@ class TablesAdapter(ArmAdapter):
         headers = {name: str(value) for name, value in request.headers.items()}
         body = request.body if isinstance(request.body, bytes | str) else None
         reply = self._tables.handle(request.method or "GET", request.url or "", headers, body)
+        return _as_response(request, reply)
+
+
+class ReceiverAdapter(ArmAdapter):
+    """Answers a prepared request from a receiver of notifications; one that hangs up is requests' ConnectionError."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **_options: Any) -> requests.Response:
+        """Answer one request."""
+        headers = {name: str(value) for name, value in request.headers.items()}
+        body = request.body if isinstance(request.body, bytes | str) else b""
+        try:
+            reply = self._receiver.handle(request.method or "", request.url or "", headers, body)
+        except ConnectionLost as lost:
+            # As urllib3 words it: with the address, and so with whatever is secret in it.
+            raise requests.exceptions.ConnectionError(f"{lost} with url: {request.url}", request=request) from lost
         return _as_response(request, reply)
 
 

@@ -73,6 +73,7 @@ EXPECTED = {
         "update_image_version",
         "delete_image_version",
         "write_record",
+        "send_notifications",
         "hand_over_record",
     },
 }

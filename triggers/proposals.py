@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from adapters.errors import StepFailed
 from adapters.image_sources import list_versions, read_version
+from adapters.notifications import sinks_in_use
 from adapters.policy_source import current_policy
 from adapters.record_store import is_recorded
 from rollout.assignments import ImageRollout
@@ -141,4 +142,4 @@ def _rollout(policy: Policy, image: ImagePolicy, version_id: str, by: str = "") 
     pools = tuple(pool for pool in policy.host_pools if pool.image == image.name)
     if not pools:
         return NotProposed("NoHostPool", f"no host pool of the policy uses image {image.name}")
-    return ImageRollout(version_id, image, pools, by, recorded=is_recorded())
+    return ImageRollout(version_id, image, pools, by, recorded=is_recorded(), notified=sinks_in_use())

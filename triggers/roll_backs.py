@@ -11,6 +11,7 @@ import azure.functions as func
 import msgspec
 from msgspec import Struct
 
+from adapters.notifications import sinks_in_use
 from adapters.record_store import is_recorded
 from rollout.assignments import ImageRollBack, ImageRollout, PoolBack
 from rollout.commands import LONGEST_NAME, Command, Refused, obey
@@ -108,7 +109,14 @@ async def roll_back(req: func.HttpRequest, client: df.DurableOrchestrationClient
     if not pools:
         return answer(RollBackAnswer(instance_id, instance_id, command.by, left_out=left_out), 202)
     back = ImageRollBack(
-        rollout.version_id, instance_id, rollout.image, pools, command.by, command.reason, recorded=is_recorded()
+        rollout.version_id,
+        instance_id,
+        rollout.image,
+        pools,
+        command.by,
+        command.reason,
+        recorded=is_recorded(),
+        notified=sinks_in_use(),
     )
     started = await _start(client, instance_id, back)
     if isinstance(started, func.HttpResponse):

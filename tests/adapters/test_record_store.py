@@ -11,8 +11,8 @@ from adapters import connect
 from adapters.connect import Connection
 from adapters.errors import StepFailed
 from adapters.record_store import is_recorded, read_events, read_milestone_at, read_milestones, write
+from rollout.outbox import Batch
 from rollout.recording import Event
-from rollout.unwritten import Batch
 from simulator.tables import Tables
 from simulator.transport import TABLE_SERVICE, AnyoneCredential
 from tests.adapters.tables import transport_to_tables

@@ -8,9 +8,22 @@ from typing import Any
 import msgspec
 
 from rollout.assignments import PoolRollout
+from rollout.outbox import (
+    MOST_ATTEMPTS,
+    MOST_KEPT,
+    RECORD,
+    Batch,
+    Owed,
+    begin,
+    delivered,
+    due,
+    failed,
+    gives_up,
+    note,
+    pack,
+)
+from rollout.outbox import unpack_batch as read
 from rollout.recording import Event
-from rollout.unwritten import MOST_ATTEMPTS, MOST_KEPT, Batch, begin, due, failed, gives_up, note, pack, written
-from rollout.unwritten import unpack_batch as read
 from tests.orchestrators.stage import START, Crash, Play, Played
 from tests.orchestrators.test_roll_host_pool import MINE, Turns, draining, fine, removing
 from tests.rollout.builders import a_policy, version_id
@@ -95,19 +108,23 @@ def test_a_keeper_tries_until_the_record_can_be_written() -> None:
     assert len(played.called("write_record")) == 31
 
 
+def owing(count: int = 1) -> Owed:
+    return note(begin(START), news() * count, [RECORD], of_pool=True).owed[RECORD]
+
+
 def test_failures_pause_longer_each_time_and_give_up_in_the_end() -> None:
-    unwritten = note(begin(START), news())
+    owed = owing()
     for attempt in range(MOST_ATTEMPTS):
-        assert not gives_up(unwritten)
-        unwritten = failed(unwritten, START)
-        assert unwritten.retry_at == START + timedelta(minutes=2**attempt)
-        assert due(unwritten, START) == (unwritten.events if gives_up(unwritten) else ())
-    assert gives_up(unwritten)
-    assert not gives_up(written(unwritten, unwritten.events))
+        assert not gives_up(owed, RECORD)
+        owed = failed(owed, owed.events, None, START, RECORD)
+        assert owed.retry_at == START + timedelta(minutes=2**attempt)
+        assert due(owed, START, RECORD) == (owed.events if gives_up(owed, RECORD) else ())
+    assert gives_up(owed, RECORD)
+    assert not gives_up(delivered(owed, owed.events), RECORD)
 
 
 def test_too_many_events_are_handed_over_as_soon_as_writing_fails() -> None:
-    many = note(begin(START), news() * (MOST_KEPT + 1))
+    many = owing(MOST_KEPT[RECORD] + 1)
 
-    assert not gives_up(many)
-    assert gives_up(failed(many, START))
+    assert not gives_up(many, RECORD)
+    assert gives_up(failed(many, many.events, None, START, RECORD), RECORD)

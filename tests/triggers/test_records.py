@@ -12,8 +12,8 @@ import pytest
 
 from adapters import connect
 from adapters.record_store import write
+from rollout.outbox import Batch
 from rollout.recording import Event
-from rollout.unwritten import Batch
 from simulator.tables import Tables
 from simulator.transport import MANAGEMENT, TABLE_SERVICE, AnyoneCredential
 from tests.adapters.office import SimulatedOffice
