@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import HttpTransport
     from azure.data.tables import TableClient
-    from azure.eventgrid import EventGridPublisherClient
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.desktopvirtualization import DesktopVirtualizationMgmtClient
@@ -33,6 +32,9 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 """The same in every cloud."""
+
+TOPIC_SCOPE = "https://eventgrid.azure.net/.default"
+"""The same in every cloud, as in Azure's own library."""
 
 RECORD_TABLE = "goldroll"
 BESIDE_SECONDS = 10
@@ -196,39 +198,36 @@ class Connection:
                 )
             return self._clients["record", endpoint]  # type: ignore[no-any-return]
 
-    def topic(self, endpoint: str) -> EventGridPublisherClient:
-        """The Event Grid topic at an endpoint; it is given up soon when it does not answer, as the record is.
+    def topic(self, endpoint: str) -> PipelineClient[Any, Any]:
+        """Bare calls to the Event Grid topic at an endpoint, given up soon; one on this machine is simulated.
 
-        One on this machine is simulated and gets a key that is none.
+        azure-eventgrid 4.22.1 is not used: its client passes none of its options on for such a topic, and would try
+        ten times, with minutes of sleep between, inside an activity.
         """
-        from azure.core.credentials import AzureKeyCredential
-        from azure.eventgrid import EventGridPublisherClient
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 
-        credential: Any = self._credential
         if is_plain_loopback(endpoint):
-            credential = AzureKeyCredential("simulated")
-        elif credential is None:
+            return self._beside("topic", endpoint, [])
+        if self._credential is None:
             raise SettingsError("GOLDROLL_TOPIC: a simulated Azure has no credential for a topic in Azure")
-        with self._lock:
-            if ("topic", endpoint) not in self._clients:
-                self._clients["topic", endpoint] = EventGridPublisherClient(
-                    endpoint, credential, retry_total=0, permit_redirects=False, **self._given_up_soon(endpoint)
-                )
-            return self._clients["topic", endpoint]  # type: ignore[no-any-return]
+        return self._beside("topic", endpoint, [BearerTokenCredentialPolicy(self._credential, TOPIC_SCOPE)])
 
     def webhook(self, address: str) -> PipelineClient[Any, Any]:
         """Bare calls to a webhook, whose address is a secret: no credential, no redirect, no log."""
+        return self._beside("webhook", address, [])
+
+    def _beside(self, kind: str, address: str, more: list[Any]) -> PipelineClient[Any, Any]:
         from azure.core import PipelineClient
         from azure.core.pipeline.policies import HeadersPolicy, ProxyPolicy, UserAgentPolicy
         from azure.core.pipeline.transport import RequestsTransport
 
         with self._lock:
-            if ("webhook", address) not in self._clients:
+            if (kind, address) not in self._clients:
                 given = self._given_up_soon(address)
                 transport = given.pop("transport", None) or RequestsTransport(**given)
-                policies = [HeadersPolicy(), UserAgentPolicy("goldroll"), ProxyPolicy()]
-                self._clients["webhook", address] = PipelineClient("", policies=policies, transport=transport)
-            return self._clients["webhook", address]  # type: ignore[no-any-return]
+                policies = [HeadersPolicy(), UserAgentPolicy("goldroll"), ProxyPolicy(), *more]
+                self._clients[kind, address] = PipelineClient("", policies=policies, transport=transport)
+            return self._clients[kind, address]  # type: ignore[no-any-return]
 
     def _given_up_soon(self, endpoint: str) -> dict[str, Any]:
         """Options of a client beside a rollout's turn, which goes on when it has answered."""

@@ -1,0 +1,250 @@
+"""Notifications of a whole rollout: one for each transition, whatever happens to those who are told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from demo.run import Run
+from demo.scenario import Scenario, Stage
+from localhost import LogLine
+from rollout.notifying import NAMES
+from simulator.builders import Office
+from simulator.errors import ConnectionLost
+from simulator.images import Flaws
+from simulator.receivers import TOPIC, WEBHOOK, Receiver, Topic
+from tests.scenarios.small import small_rollout
+from tests.test_record_whole import at
+
+Event = dict[str, Any]
+
+
+class Told(Run):
+    """A run whose notifications go to a topic and a webhook."""
+
+    def __init__(self, scenario: Scenario | None = None) -> None:
+        self.topic, self.webhook = Topic(TOPIC), Receiver(WEBHOOK)
+        super().__init__(
+            scenario or small_rollout(), receivers={"GOLDROLL_TOPIC": self.topic, "GOLDROLL_WEBHOOK": self.webhook}
+        )
+        self.lost: list[str] = []
+        self.logged: list[str] = []
+
+    def play_out(self) -> Told:
+        result = asyncio.run(self.play())
+        problems = [problem for problem in result.problems if "are given up" not in problem]
+        self.lost = [problem for problem in result.problems if "are given up" in problem]
+        assert not problems, problems
+        return self
+
+    def _hear(self, event: Any) -> None:
+        if isinstance(event, LogLine):
+            self.logged.append(event.message)
+        super()._hear(event)
+
+    def between(self, start: str, end: str, receiver: Receiver, answers: int) -> Told:
+        self.clock.call_at(at(start), lambda: setattr(receiver, "answers", answers))
+        self.clock.call_at(at(end), lambda: setattr(receiver, "answers", None))
+        return self
+
+
+def keys(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event["source"], event["id"]) for event in events]
+
+
+def names(events: list[Event]) -> list[str]:
+    return [event["type"].removeprefix("Goldroll.") for event in events]
+
+
+def waits(stage: Stage, office: Office) -> None:
+    """The run goes on into the night, so that what was handed over is delivered."""
+    stage.at("20:40", lambda: None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Told:
+    return Told().play_out()
+
+
+def test_each_transition_of_a_rollout_is_told_once(undisturbed: Told) -> None:
+    counted = Counter(names(undisturbed.topic.taken))
+
+    assert len(set(keys(undisturbed.topic.taken))) == len(undisturbed.topic.taken)
+    assert {name: count for name, count in counted.items() if not name.startswith("Host")} == {
+        "RolloutStarted": 1,
+        "PoolStarted": 1,
+        "CanaryPassed": 1,
+        "PeopleAskedToLeave": counted["PeopleAskedToLeave"],
+        "PoolCompleted": 1,
+        "RolloutCompleted": 1,
+    }
+    assert 1 <= counted["PeopleAskedToLeave"] <= 3
+    assert names(undisturbed.topic.taken)[0] == "RolloutStarted"
+    assert names(undisturbed.topic.taken)[-1] == "RolloutCompleted"
+
+
+def test_topic_and_webhook_are_told_the_same(undisturbed: Told) -> None:
+    assert sorted(keys(undisturbed.topic.taken)) == sorted(keys(undisturbed.webhook.taken))
+    assert undisturbed.topic.calls < undisturbed.webhook.calls == len(undisturbed.webhook.taken)
+
+
+def replaced(events: list[Event]) -> dict[str, list[str]]:
+    """For each VM the beginnings and ends of its replacement, by time."""
+    found: dict[str, list[str]] = {}
+    for event in sorted(events, key=lambda event: (event["time"], int(event["id"]))):
+        if event["type"].startswith("Goldroll.HostReplacement"):
+            found.setdefault(event["subject"], []).append(event["type"].removeprefix("Goldroll.HostReplacement"))
+    return found
+
+
+def test_alerts_of_every_vm_that_is_replaced_are_suppressed_and_no_longer(undisturbed: Told) -> None:
+    found = replaced(undisturbed.topic.taken)
+
+    assert len(found) == 6
+    assert all(id.startswith("/subscriptions/") and "/virtualMachines/" in id for id in found)
+    assert set(map(tuple, found.values())) == {("Started", "Ended")}
+
+
+BAD = Flaws(unhealthy=True)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        lambda: small_rollout(phase="Halted", flaws=BAD),
+        lambda: small_rollout(phase="Aborted", disturbed_by=lambda stage, office: aborts(stage)),
+    ],
+    ids=["halted with its canary in quarantine", "aborted by an operator"],
+)
+def test_every_suppression_ends_whatever_the_end_of_the_rollout_is(scenario: Callable[[], Scenario]) -> None:
+    run = Told(scenario()).play_out()
+
+    assert replaced(run.topic.taken)
+    assert set(map(tuple, replaced(run.topic.taken).values())) == {("Started", "Ended")}
+
+
+def aborts(stage: Stage) -> None:
+    stage.answer("09:12", "abort", "printing is broken", day=0, roles=("Operator",))
+
+
+def test_a_canary_that_fails_is_told_with_its_reason() -> None:
+    run = Told(small_rollout(phase="Halted", flaws=BAD)).play_out()
+
+    (failed,) = [event for event in run.topic.taken if event["type"] == "Goldroll.CanaryFailed"]
+    assert failed["data"]["severity"] == "error"
+    assert "the canary" in failed["data"]["message"]
+    assert failed["data"]["pool"] == "office"
+    assert names(run.topic.taken).count("HostQuarantined") == 1
+    assert names(run.topic.taken)[-2:] == ["PoolFailed", "RolloutFailed"]
+
+
+@pytest.mark.parametrize("answers", [503, 0, 429], ids=["answers 503", "hangs up", "throttles"])
+@pytest.mark.parametrize("sink", ["topic", "webhook"])
+def test_an_outage_of_one_loses_nothing_and_holds_nothing_up(undisturbed: Told, sink: str, answers: int) -> None:
+    run = Told(small_rollout(disturbed_by=waits))
+    receiver: Receiver = getattr(run, sink)
+    run.between("9:05", "10:30", receiver, answers).play_out()
+
+    assert set(keys(run.topic.taken)) == set(keys(run.webhook.taken)) == set(keys(undisturbed.topic.taken))
+    other = run.webhook if sink == "topic" else run.topic
+    assert len(other.taken) == len(set(keys(other.taken)))
+    assert told_story(run) == told_story(undisturbed)
+    assert any("notifications cannot be delivered to the " + sink in line for line in run.logged)
+
+
+def told_story(run: Run) -> list[tuple[Any, str]]:
+    return [(line.at, line.sentence) for line in run.story.lines]
+
+
+@pytest.mark.parametrize("sink", ["topic", "webhook"])
+def test_an_answer_that_is_lost_is_sent_again_with_the_same_id(undisturbed: Told, sink: str) -> None:
+    run = Told()
+    receiver: Receiver = getattr(run, sink)
+    take, lose = receiver._take, iter([True])
+
+    def take_and_lose(url: str, headers: Any, text: str) -> None:
+        take(url, headers, text)
+        if next(lose, False):
+            raise ConnectionLost("the answer was lost")
+
+    receiver._take = take_and_lose  # type: ignore[method-assign]
+    run.play_out()
+
+    assert len(receiver.taken) > len(set(keys(receiver.taken)))
+    assert set(keys(receiver.taken)) == set(keys(undisturbed.topic.taken))
+
+
+def test_a_receiver_that_is_gone_for_good_is_given_up_and_stops_nothing(undisturbed: Told) -> None:
+    run = Told(small_rollout(disturbed_by=waits))
+    run.webhook.answers = 410
+    run.play_out()
+
+    assert set(keys(run.topic.taken)) == set(keys(undisturbed.topic.taken))
+    assert told_story(run) == told_story(undisturbed)
+    lost = [line for line in run.logged if line.startswith("notifications for the webhook are given up")]
+    assert sum(int(line.split(": ")[1].split(",")[0]) for line in lost) == len(undisturbed.topic.taken)
+
+
+def test_one_notification_that_is_refused_for_good_holds_no_other_up(undisturbed: Told) -> None:
+    run = Told(small_rollout(disturbed_by=waits))
+    run.webhook.refuses = run.topic.refuses = "Goldroll.CanaryPassed"
+    run.play_out()
+
+    others = {key for key, name in zip(keys(undisturbed.topic.taken), names(undisturbed.topic.taken), strict=True)}
+    for receiver in (run.webhook, run.topic):
+        assert "CanaryPassed" not in names(receiver.taken)
+        assert len(set(keys(receiver.taken))) == len(others) - 1
+    assert len(run.lost) == 2
+
+
+def test_the_webhooks_address_is_a_secret_everywhere(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    run = Told(small_rollout(disturbed_by=waits))
+    run._store = tmp_path / "store.sqlite"
+    run.between("9:05", "9:40", run.webhook, 0).between("9:40", "10:00", run.webhook, 401).play_out()
+
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"roll_host_pool" in stored
+    assert b"s3cret" not in stored
+    assert any("the webhook cannot be reached" in line for line in run.logged)
+    assert any("the webhook answers 401" in line for line in run.logged)
+    assert not [line for line in [*run.logged, caplog.text] if "s3cret" in line or "1c2d" in line]
+    assert "s3cret" not in repr(run.tables.rows("goldroll"))
+
+
+def test_without_settings_nobody_is_told_and_nothing_is_called() -> None:
+    run = Run(small_rollout())
+    called: list[str] = []
+    run._activity_faults = lambda moment, call: called.append(call.name) if moment == "before" else None
+    result = asyncio.run(run.play())
+
+    assert not result.problems
+    assert "write_record" in called
+    assert "send_notifications" not in called
+
+
+def test_notifications_change_nothing_of_a_story(undisturbed: Told) -> None:
+    run = Run(small_rollout())
+    asyncio.run(run.play())
+
+    assert told_story(run) == told_story(undisturbed)
+
+
+def test_histories_and_states_stay_small_through_an_outage_of_both() -> None:
+    run = Told(small_rollout(disturbed_by=waits))
+    run.topic.answers = run.webhook.answers = 503
+    result = asyncio.run(run.play())
+
+    assert result.phase == "Succeeded"
+    assert result.host["longest_history"] < 500
+    assert timedelta(hours=10) < result.simulated
+
+
+def test_every_name_that_is_told_is_a_documented_one(undisturbed: Told) -> None:
+    assert {*names(undisturbed.topic.taken)} <= {*NAMES}
