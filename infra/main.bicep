@@ -31,6 +31,16 @@ param privateNetworking bool = false
 
 param networkAddressPrefix string = '10.90.0.0/24'
 
+@description('Make an Event Grid topic that lifecycle events are published to.')
+param notificationTopic bool = false
+
+@description('The webhook that lifecycle events are posted to: the Key Vault secret that holds its address, how, and which.')
+param webhook {
+  secretUri: string
+  format: 'cloudevents' | 'teams' | 'slack'
+  severity: 'info' | 'warning' | 'error'
+} = { secretUri: '', format: 'cloudevents', severity: 'info' }
+
 @description('Addresses that alerts are mailed to.')
 param alertEmails string[] = []
 
@@ -116,6 +126,16 @@ module monitoring 'modules/monitoring.bicep' = {
   }
 }
 
+module topic 'modules/notification_topic.bicep' = if (notificationTopic) {
+  scope: group
+  params: {
+    name: '${prefix}-${token}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+  }
+}
+
 module app 'modules/function_app.bicep' = {
   scope: group
   // The host starts with the settings below: its identity must be able to read storage by then.
@@ -138,6 +158,12 @@ module app 'modules/function_app.bicep' = {
       GOLDROLL_CLOUD: environment().name
       GOLDROLL_ARM_ENDPOINT: ''
       GOLDROLL_RECORD: storage.outputs.tableUrl
+      GOLDROLL_TOPIC: notificationTopic ? topic!.outputs.endpoint : ''
+      // The host resolves the reference by the app's identity: the address itself stands in no deployment.
+      GOLDROLL_WEBHOOK: empty(webhook.secretUri) ? '' : '@Microsoft.KeyVault(SecretUri=${webhook.secretUri})'
+      GOLDROLL_WEBHOOK_FORMAT: webhook.format
+      GOLDROLL_WEBHOOK_SEVERITY: webhook.severity
+      GOLDROLL_URL: ''
       GOLDROLL_VIEW_SECONDS: string(settings.viewSeconds)
       GOLDROLL_SWEEP_SCHEDULE: sweepSchedule
       GOLDROLL_RETIREMENT_SCHEDULE: retirementSchedule
@@ -203,6 +229,7 @@ output GOLDROLL_URL string = app.outputs.url
 output GOLDROLL_APP_NAME string = app.outputs.name
 output GOLDROLL_APP_ID string = app.outputs.id
 output GOLDROLL_PRINCIPAL_ID string = identity.outputs.principalId
+output GOLDROLL_TOPIC_ID string = notificationTopic ? topic!.outputs.id : ''
 output GOLDROLL_STORAGE_ID string = storage.outputs.id
 output GOLDROLL_DEAD_LETTERS string = storage.outputs.deadLetterContainer
 output GOLDROLL_GALLERY_SUBSCRIPTION string = gallery.subscriptionId

@@ -14,6 +14,9 @@ param gallery = {
 param existingSystemTopic = readEnvironmentVariable('GOLDROLL_EXISTING_SYSTEM_TOPIC', '')
 param authClientId = readEnvironmentVariable('GOLDROLL_AUTH_CLIENT_ID', '')
 
+// The topic and the webhook of notifications: see docs/notifications.md.
+param notificationTopic = bool(readEnvironmentVariable('GOLDROLL_NOTIFICATION_TOPIC', 'false'))
+
 param alertEmails = []
 
 // The ids that infra/roles/roles.bicep puts out, at the places that docs/deploying.md names.

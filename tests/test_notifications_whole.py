@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from demo.ring_scenarios import MONTHLY_CYCLE
 from demo.run import Run
 from demo.scenario import Scenario, Stage
 from localhost import LogLine
@@ -248,3 +249,41 @@ def test_histories_and_states_stay_small_through_an_outage_of_both() -> None:
 
 def test_every_name_that_is_told_is_a_documented_one(undisturbed: Told) -> None:
     assert {*names(undisturbed.topic.taken)} <= {*NAMES}
+
+
+def test_a_month_with_rings_is_told_in_a_handful_of_notifications_for_each_ring() -> None:
+    run = Told(MONTHLY_CYCLE).play_out()
+
+    whole = [event for event in run.topic.taken if "%3A" not in event["source"]]
+    told = [(event["type"].removeprefix("Goldroll."), event["data"].get("ring", "")) for event in whole]
+    assert len(told) == len(set(told)) == len(whole)
+    assert [name for name, _ in told if name.startswith(("Rollout", "Appro"))] == [
+        "RolloutStarted",
+        "ApprovalRequested",
+        "Approved",
+        "RolloutCompleted",
+    ]
+    rings = [ring for name, ring in told if name == "RingStarted"]
+    assert rings == [ring for name, ring in told if name == "RingPassed"]
+    assert len(rings) == len(set(rings)) > 2
+    (asked,) = [event for event in whole if event["type"] == "Goldroll.ApprovalRequested"]
+    (approved,) = [event for event in whole if event["type"] == "Goldroll.Approved"]
+    assert asked["data"]["ring"] == approved["data"]["ring"]
+    assert approved["data"]["by"] == "andrea@contoso.com"
+    assert len(set(keys(run.topic.taken))) == len(run.topic.taken)
+    assert set(map(tuple, replaced(run.topic.taken).values())) == {("Started", "Ended")}
+
+
+def test_a_pause_says_who_and_why_once_for_the_rollout_and_once_for_its_pool() -> None:
+    def pauses(stage: Stage, office: Office) -> None:
+        stage.answer("09:12", "pause", "the town hall", day=0, roles=("Operator",))
+        stage.answer("10:12", "resume", "it is over", day=0, roles=("Operator",))
+
+    run = Told(small_rollout(disturbed_by=pauses)).play_out()
+
+    told = [event for event in run.topic.taken if event["type"].endswith(("Paused", "Resumed"))]
+    assert Counter(names(told)) == {"RolloutPaused": 1, "PoolPaused": 1, "RolloutResumed": 1, "PoolResumed": 1}
+    for event in told:
+        if event["type"].endswith("Paused"):
+            assert event["data"]["by"] == "andrea@contoso.com"
+            assert "the town hall" in event["data"]["message"]

@@ -6,12 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from rollout.assignments import PoolRollout
 from rollout.outbox import (
     MOST_ATTEMPTS,
     MOST_KEPT,
+    MOST_REFUSALS,
     RECORD,
+    REFUSED,
+    WEBHOOK,
     Batch,
     Owed,
     begin,
@@ -23,9 +27,11 @@ from rollout.outbox import (
     pack,
 )
 from rollout.outbox import unpack_batch as read
+from rollout.pool import start
 from rollout.recording import Event
+from rollout.travelling import pack as pack_state
 from tests.orchestrators.stage import START, Crash, Play, Played
-from tests.orchestrators.test_roll_host_pool import MINE, Turns, draining, fine, removing
+from tests.orchestrators.test_roll_host_pool import MINE, NEWER, Turns, draining, fine, json_lease, removing
 from tests.rollout.builders import a_policy, version_id
 
 OUT = {"error": {"code": "ServiceUnavailable", "message": "busy"}}
@@ -106,6 +112,96 @@ def test_a_keeper_tries_until_the_record_can_be_written() -> None:
     assert played.output == {"written": True}
     assert played.executions == 2
     assert len(played.called("write_record")) == 31
+
+
+REFUSES = {"error": {"code": REFUSED, "message": "the webhook answers 410", "retriable": False}}
+TOLD = Batch("r", "win11", "2.0.0", "", (Event(START, "Approved", "andrea approves", number=1),), WEBHOOK)
+
+
+def keep(answer: Any) -> Played:
+    stage = Play("keep_record", {"send_notifications": answer}, "webhook-1")
+    return stage.play({"batch": pack(TOLD), "attempts": 0})
+
+
+def test_a_keeper_of_notifications_gives_up_what_is_refused_for_good() -> None:
+    played = keep(lambda _: REFUSES)
+
+    assert played.output == {"written": False}
+    assert len(played.called("send_notifications")) == MOST_REFUSALS
+    assert played.ended_at - START < timedelta(hours=1)
+
+
+def test_a_keeper_of_notifications_tries_for_three_days() -> None:
+    played = keep(lambda _: OUT)
+
+    assert played.output == {"written": False}
+    assert timedelta(days=3) < played.ended_at - START < timedelta(days=3, hours=4)
+
+
+def test_a_keeper_delivers_the_rest_when_there_was_no_time_for_all() -> None:
+    many = structs.replace(TOLD, events=tuple(structs.replace(TOLD.events[0], number=n) for n in range(1, 4)))
+    answers = [{"ok": True, "left": ["2", "3"]}, {"ok": True}]
+    stage = Play("keep_record", {"send_notifications": lambda _: answers.pop(0)}, "webhook-1")
+
+    played = stage.play({"batch": pack(many), "attempts": 0})
+
+    assert played.output == {"written": True}
+    given = [[event.number for event in read(order).events] for order in played.called("send_notifications")]
+    assert given == [[1, 2, 3], [2, 3]]
+
+
+def test_an_outage_of_the_webhook_is_none_of_the_records() -> None:
+    answers: dict[str, Any] = {"decide_turn": Notifying([], [], []), "write_record": fine}
+    stage = Play("roll_host_pool", answers | {"send_notifications": lambda _: OUT, "hand_over_record": fine}, MINE)
+    rollout = PoolRollout(version_id("2.0.0"), a_policy(), recorded=True, image="win11", notified=(WEBHOOK,))
+
+    played = stage.play(msgspec.to_builtins(rollout))
+
+    assert messages(played.called("write_record")) == ["turn 0", "turn 1", "turn 2"]
+    assert messages(played.called("hand_over_record")) == ["turn 0", "turn 1", "turn 2"]
+    assert {read(batch).sink for batch in played.called("hand_over_record")} == {WEBHOOK}
+
+
+class Notifying(Telling):
+    """Turns that each have news for everybody."""
+
+    def __call__(self, turn: Any) -> Any:
+        assert turn["notified"]
+        told = pack((Event(START, "CanaryPassed", f"turn {len(self.seen)}"),))
+        return {**super().__call__(turn), "events": told}
+
+
+def test_a_lease_that_is_lost_ends_the_suppression_of_alerts() -> None:
+    begun = start(MINE, a_policy().host_pool_id, version_id("2.0.0"), START)
+    begun = structs.replace(begun, replaced={"avd-1": "/vm"})
+    rollout = PoolRollout(version_id("2.0.0"), a_policy(), pack_state(begun), image="win11", notified=(WEBHOOK,))
+
+    def somebody_takes_the_pool(_: Any) -> Any:
+        stage.entities.update(
+            {key: json_lease(NEWER, "3.0.0", stage.now) for key in stage.entities if key.startswith("@host_pool@")}
+        )
+        return {"ok": True}
+
+    answers = {"decide_turn": Turns([draining("avd-001")], []), "start_draining": somebody_takes_the_pool}
+    stage = Play("roll_host_pool", {**answers, "send_notifications": fine}, MINE)
+
+    played = stage.play(msgspec.to_builtins(rollout))
+
+    (batch,) = played.called("send_notifications")
+    assert [(event.kind, event.resource) for event in read(batch).events] == [
+        ("HostReplacementEnded", "/vm"),
+        ("RolloutEnded", ""),
+    ]
+
+
+def test_a_rollout_that_an_earlier_version_has_started_calls_nothing_new() -> None:
+    before = {"version_id": version_id("2.0.0"), "policy": msgspec.to_builtins(a_policy())}
+    stage = Play("roll_host_pool", {"decide_turn": Turns([], [])}, MINE)
+
+    played = stage.play(before)
+
+    assert played.output["phase"] == "Succeeded"
+    assert {name for name in played.names if not name.startswith("host_pool.")} == {"decide_turn"}
 
 
 def owing(count: int = 1) -> Owed:
