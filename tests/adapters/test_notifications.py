@@ -64,7 +64,7 @@ def ids(receiver: Receiver) -> list[int]:
 
 def act(order: Batch) -> dict[str, Any]:
     """The activity's answer."""
-    function = send_notifications._function._func  # type: ignore[attr-defined]
+    function = send_notifications._function._func
     answer: dict[str, Any] = json.loads(json.dumps(function(pack(order))))
     return answer
 

@@ -110,7 +110,8 @@ def test_those_for_which_there_was_no_time_are_due_at_once() -> None:
 @pytest.mark.parametrize("sink", [TOPIC, WEBHOOK])
 def test_what_is_refused_for_good_is_given_up_after_some_tries_and_later_events_are_not(sink: str) -> None:
     tried = owed_of(2).events
-    owed, lost = owed_of(3), ()
+    owed = owed_of(3)
+    lost: tuple[Event, ...] = ()
     for _ in range(MOST_REFUSALS):
         assert not lost
         assert tried[1] in owed.events
