@@ -182,7 +182,10 @@ def test_a_lease_that_is_lost_ends_the_suppression_of_alerts() -> None:
         )
         return {"ok": True}
 
-    answers: dict[str, Any] = {"decide_turn": Turns([draining("avd-001")], []), "start_draining": somebody_takes_the_pool}
+    answers: dict[str, Any] = {
+        "decide_turn": Turns([draining("avd-001")], []),
+        "start_draining": somebody_takes_the_pool,
+    }
     stage = Play("roll_host_pool", {**answers, "send_notifications": fine}, MINE)
 
     played = stage.play(msgspec.to_builtins(rollout))
