@@ -15,7 +15,8 @@ bp = df.Blueprint()
 
 
 class LeaseRequest(Struct, frozen=True, omit_defaults=True):
-    """What is asked of the lease. `target` and `on_newer` count for acquire only, `command` for command.
+    """What is asked of the lease. `target` and `on_newer` count for acquire only, `last_number` for check_in
+    and release, `command` for command.
 
     `now` comes from the orchestration, so that lease and rollout live by the same clock.
     """
@@ -24,6 +25,7 @@ class LeaseRequest(Struct, frozen=True, omit_defaults=True):
     now: datetime
     target: str = ""
     on_newer: str = "supersede"
+    last_number: int = 0
     command: Command | None = None
 
 
@@ -50,9 +52,9 @@ def _apply(operation: str, lease: Lease, request: LeaseRequest) -> tuple[Lease, 
     if operation == "acquire":
         return acquire(lease, request.rollout, request.target, request.on_newer, request.now)
     if operation == "check_in":
-        return check_in(lease, request.rollout, request.now)
+        return check_in(lease, request.rollout, request.now, request.last_number)
     if operation == "release":
-        return release(lease, request.rollout)
+        return release(lease, request.rollout, request.last_number)
     if operation == "command" and request.command is not None:
         return command(lease, request.rollout, request.command, request.now)
     raise ValueError(f"a host pool's lease knows no operation {operation!r}")

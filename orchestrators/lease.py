@@ -27,15 +27,18 @@ class PoolLease:
         """Ask for the pool. Asking again while holding it changes nothing."""
         return self._call("acquire", target=target, on_newer=on_newer)
 
-    def check_in(self) -> Generator[Any, Any, LeaseAnswer]:
-        """Renew the lease, and learn whether it is lost or a newer version waits."""
-        return self._call("check_in")
+    def check_in(self, last_number: int) -> Generator[Any, Any, LeaseAnswer]:
+        """Renew the lease, and learn whether it is lost or a newer version waits.
 
-    def release(self) -> Generator[Any, Any, LeaseAnswer]:
+        `last_number`: the highest number used in a name by now, 0 for none; the lease remembers it for the next rollout.
+        """
+        return self._call("check_in", last_number=last_number)
+
+    def release(self, last_number: int = 0) -> Generator[Any, Any, LeaseAnswer]:
         """Give the pool back. A lease that somebody else holds by now is left alone."""
-        return self._call("release")
+        return self._call("release", last_number=last_number)
 
-    def _call(self, operation: str, **fields: str) -> Generator[Any, Any, LeaseAnswer]:
+    def _call(self, operation: str, **fields: str | int) -> Generator[Any, Any, LeaseAnswer]:
         request = {"rollout": self._context.instance_id, "now": now_of(self._context).isoformat(), **fields}
         answer = yield self._context.call_entity(self._entity, operation, request, dict)
         return msgspec.convert(answer, LeaseAnswer)

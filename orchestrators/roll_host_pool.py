@@ -97,14 +97,16 @@ class PoolOrchestration:
                 self._note_end()
                 yield from self._recorder.finish()
             return ended
+        if not self._state.last_number:
+            self._state = structs.replace(self._state, last_number=answer.last_number)
         try:
             goes_on = yield from self._turns()
         except Exception:
-            yield from self._lease.release()
+            yield from self._lease.release(self._state.last_number)
             raise
         if goes_on:
             return None
-        yield from self._lease.release()
+        yield from self._lease.release(self._state.last_number)
         yield from self._recorder.finish()
         return self._show(None)
 
@@ -142,7 +144,7 @@ class PoolOrchestration:
     def _turns(self) -> Generator[Any, Any, bool]:
         """Turn after turn until the rollout has ended; True when it goes on in a new execution."""
         while self._events < EVENTS_PER_HISTORY:
-            answer = yield from self._lease.check_in()
+            answer = yield from self._lease.check_in(self._state.last_number)
             if answer.verdict == "lost":
                 # Somebody else may be at work on the pool: nothing is touched any more, not even to tidy up.
                 self._say(Phase.FAILED, "LeaseLost", answer.message)

@@ -38,7 +38,9 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     """Who holds the pool for which version (both "" when it is free), and who waits, the next one first.
 
     `fence` grows by one whenever the pool changes hands. `last` is the rollout that was given the pool last, whether it
-    still holds it or not, and `last_target` its version. `commands` are what operators have told rollouts of this pool,
+    still holds it or not, and `last_target` its version. `last_number` is the highest number that a rollout of this pool
+    has used in a name: when a host that was not finished is removed, only its stale Entra device knows that number, and
+    the next rollout must not give it out again. `commands` are what operators have told rollouts of this pool,
     by their ids, also before they hold it. A stored lease of another shape does not decode: nobody may
     conclude from it that the pool is free.
     """
@@ -51,6 +53,7 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     commands: dict[str, Command] = {}
     last: str = ""
     last_target: str = ""
+    last_number: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError for a holder of whom it is not known when he was last seen."""
@@ -61,7 +64,7 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
     """What a rollout is told. `message` is one sentence; `superseded_by` the rollout of a newer version, if any.
 
-    `command` is what an operator has told it: pause or abort.
+    `command` is what an operator has told it: pause or abort. `last_number` is that of the lease, with granted.
 
     granted: it holds the pool, under number `fence`. waiting: ask again. refused: it will never get the pool.
     lost: it does not hold the pool (any more) and must not touch it.
@@ -72,6 +75,7 @@ class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
     superseded_by: str = ""
     fence: int = 0
     command: Command | None = None
+    last_number: int = 0
 
 
 def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
@@ -95,25 +99,30 @@ def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetim
     return _take(_enqueue(lease, waiter), waiter)
 
 
-def check_in(lease: Lease, rollout: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
+def check_in(lease: Lease, rollout: str, now: datetime, last_number: int = 0) -> tuple[Lease, LeaseAnswer]:
     """Renew the lease; the answer names the rollout that supersedes this one, or says that the lease is lost.
 
-    A holder that comes back late keeps the pool if nobody else has taken it meanwhile.
+    `last_number` is the highest number that the holder has used in a name by now, 0 for none. A holder that comes back late keeps the pool if nobody else has taken it meanwhile.
     """
     lease = _without_the_dead(lease, rollout, now)
     if lease.holder != rollout:
         return lease, _lost(lease)
-    lease = structs.replace(lease, renewed_at=max(now, lease.renewed_at or now))
+    renewed_at, last_number = max(now, lease.renewed_at or now), last_number or lease.last_number
+    lease = structs.replace(lease, renewed_at=renewed_at, last_number=last_number)
     return lease, _granted(lease)
 
 
-def release(lease: Lease, rollout: str) -> tuple[Lease, LeaseAnswer]:
-    """Give the pool, or the place among those who wait, back; from anybody else it changes nothing."""
+def release(lease: Lease, rollout: str, last_number: int = 0) -> tuple[Lease, LeaseAnswer]:
+    """Give the pool, or the place among those who wait, back; from anybody else it changes nothing.
+
+    `last_number` as in `check_in`.
+    """
     lease = _without(lease, rollout)
     lease = structs.replace(lease, commands={name: one for name, one in lease.commands.items() if name != rollout})
     if lease.holder != rollout:
         return lease, _lost(lease)
-    free = structs.replace(lease, holder="", target="", renewed_at=None)
+    last_number = last_number or lease.last_number
+    free = structs.replace(lease, holder="", target="", renewed_at=None, last_number=last_number)
     return free, LeaseAnswer("lost", "the host pool has been given back", fence=free.fence)
 
 
@@ -200,11 +209,17 @@ def _is_newer(version_id: str, other: str) -> bool:
 
 def _granted(lease: Lease) -> LeaseAnswer:
     successor = next((w for w in lease.waiting if _supersedes(w, lease.target)), None)
-    told = lease.commands.get(lease.holder)
+    answer = LeaseAnswer(
+        "granted",
+        "the host pool is held for this rollout",
+        fence=lease.fence,
+        command=lease.commands.get(lease.holder),
+        last_number=lease.last_number,
+    )
     if successor is None:
-        return LeaseAnswer("granted", "the host pool is held for this rollout", fence=lease.fence, command=told)
+        return answer
     message = f"version {short_version(successor.target)} is newer and waits for the host pool"
-    return LeaseAnswer("granted", message, superseded_by=successor.rollout, fence=lease.fence, command=told)
+    return structs.replace(answer, message=message, superseded_by=successor.rollout)
 
 
 def _waiting(lease: Lease, waiter: Waiter) -> LeaseAnswer:

@@ -285,3 +285,22 @@ def test_who_only_tidies_a_pool_up_is_not_remembered_as_its_last_rollout() -> No
     lease, _ = release(ask(Lease(), "r1", version(1))[0], "r1")
     lease, _ = acquire(lease, "tidy", "", ROLL_BACK, NOW)
     assert (lease.holder, lease.last, lease.last_target) == ("tidy", "r1", version(1))
+
+
+def test_the_next_rollout_learns_which_number_was_used_last_in_a_name_of_the_pool() -> None:
+    lease, _ = check_in(held_by("r1", version(1)), "r1", later(5), last_number=17)
+    lease, _ = release(lease, "r1", last_number=19)
+    lease, _ = release(ask(lease, "tidying", "", ROLL_BACK)[0], "tidying")
+    _, answer = ask(lease, "back-r1", version(0), ROLL_BACK)
+    assert (answer.verdict, answer.last_number) == ("granted", 19)
+
+
+def test_the_number_used_last_outlives_a_rollout_that_died() -> None:
+    lease, _ = check_in(held_by("r1", version(1)), "r1", NOW, last_number=17)
+    lease, _ = ask(lease, "r2", version(2), now=NOW + EXPIRES_AFTER)
+    assert check_in(lease, "r2", NOW + EXPIRES_AFTER)[1].last_number == 17
+
+
+def test_a_number_that_is_used_last_by_somebody_who_lost_the_pool_is_not_taken_over() -> None:
+    held = held_by("r1", version(1))
+    assert check_in(held, "r2", NOW, last_number=99)[0] == release(held, "r2", last_number=99)[0] == held
