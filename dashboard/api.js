@@ -3,7 +3,7 @@
 
 import { learnTime } from "./time.js";
 
-const KEY = "goldroll.key";
+const KEY = "goldroll.key", PATIENCE = 30_000;
 
 // What the API says is wrong: its status, its code for machines and its sentence for people. Status 0: no answer at all.
 export class Problem extends Error {
@@ -35,26 +35,25 @@ export async function read(path, tag) {
   return { data: await body(response), tag: response.headers.get("ETag"), age };
 }
 
-// Tell a rollout something. Throws Problem.
-export async function command(rollout, verb, content) {
-  const path = `rollouts/${encodeURIComponent(rollout)}/${verb}`;
+// The answer of a POST with this content. Throws Problem, also when it takes longer than `patience` in milliseconds.
+export async function post(path, content, patience = PATIENCE) {
   // Two things that no form of another site can send: the content type and a header of ours.
   const headers = { "Content-Type": "application/json", "X-Goldroll": "dashboard" };
-  return body(await send(path, { method: "POST", headers, body: JSON.stringify(content) }));
+  return body(await send(path, { method: "POST", headers, body: JSON.stringify(content) }, patience));
 }
 
-async function send(path, options) {
+async function send(path, options, patience = PATIENCE) {
   const headers = { Accept: "application/json", ...options.headers };
   if (hasKey()) headers["X-Functions-Key"] = sessionStorage.getItem(KEY);
   let response;
   try {
     response = await fetch(new URL(path, document.baseURI), {
       ...options, headers, cache: "no-store", credentials: "same-origin", redirect: "manual",
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(patience),
     });
   } catch (error) {
     const late = error.name === "TimeoutError";
-    throw new Problem(0, "Unreachable", late ? "the app has not answered within 30 seconds" : "the app does not answer");
+    throw new Problem(0, "Unreachable", late ? `the app has not answered within ${patience / 1000} seconds` : "the app does not answer");
   }
   learnTime(response.headers.get("Date"));
   if (response.ok || response.status === 304) return response;

@@ -9,6 +9,7 @@ import { Badge, Empty, Fact, Loading, Read, Section, Slots, Trouble } from "./pa
 import { Rail } from "./rail.js";
 import { RolloutView, useLivePool } from "./rollout.js";
 import { forgetAll, listOfRollouts, rarely, refreshAll, slowly, useSource } from "./sources.js";
+import { StartDialog } from "./start.js";
 import { TellDialog, offeredBy } from "./tell.js";
 import { isOver, phaseWord, plural } from "./words.js";
 
@@ -56,6 +57,7 @@ function App() {
   const description = useSource(rollouts.data ? "openapi.json" : null, rarely);
   const offered = useMemo(() => offeredBy(description.data), [description.data]);
   const [telling, setTelling] = useState(null);
+  const [starting, setStarting] = useState(null);
   const [told, setTold] = useState("");
   const locked = [pools, rollouts].some((source) => source.problem?.status === 401);
   const shown = route.view === "home" ? newest(rollouts.data?.rollouts) : route.rollout;
@@ -74,7 +76,7 @@ function App() {
     <a class="skip" href="#main" onClick=${skip}>Skip to what is shown</a>
     <${Top} pools=${pools} />
     <div class="page ${route.view === "home" ? "home" : "near"}">
-      <${Rail} pools=${pools} rollouts=${rollouts} route=${{ ...route, rollout: shown }} />
+      <${Rail} pools=${pools} rollouts=${rollouts} route=${{ ...route, rollout: shown }} onStart=${setStarting} />
       <main id="main" tabindex="-1">
         ${route.view !== "home" && html`<a class="back" href="#/">All host pools</a>`}
         ${route.view === "pool" ? html`<${PoolPage} key=${route.pool} name=${route.pool} pools=${pools} />`
@@ -88,7 +90,8 @@ function App() {
     </div>
     <div class="toast" role="status">${told && html`<p>${told}</p>`}</div>
     <${Announcer} rollout=${rollout} />
-    ${telling && html`<${TellDialog} telling=${telling} onClose=${() => setTelling(null)} onTold=${setTold} />`}`;
+    ${telling && html`<${TellDialog} telling=${telling} onClose=${() => setTelling(null)} onTold=${setTold} />`}
+    ${starting && html`<${StartDialog} images=${starting} onClose=${() => setStarting(null)} onTold=${setTold} />`}`;
 }
 
 function skip(event) {

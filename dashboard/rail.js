@@ -6,7 +6,7 @@ import { isOver, phaseWord, plural } from "./words.js";
 
 const MOST_ROLLOUTS = 30;
 
-export function Rail({ pools, rollouts, route }) {
+export function Rail({ pools, rollouts, route, onStart }) {
   const list = pools.data?.pools;
   return html`
     <nav class="rail" aria-label="Host pools and rollouts">
@@ -23,7 +23,10 @@ export function Rail({ pools, rollouts, route }) {
               <ul>${members.map((pool) => html`<${PoolLink} key=${pool.pool} pool=${pool} route=${route} />`)}</ul>
             </div>`)}
         </div>`)}
-      <h2>Rollouts</h2>
+      <div class="heading">
+        <h2>Rollouts</h2>
+        ${list?.length > 0 && html`<button type="button" class="quiet" onClick=${() => onStart([...new Set(list.map((pool) => pool.image))])}>Start a rollout</button>`}
+      </div>
       <${Rollouts} source=${rollouts} route=${route} />
     </nav>`;
 }
@@ -49,7 +52,7 @@ function Rollouts({ source, route }) {
   if (!all) return source.problem ? html`<${Trouble} source=${source} what="The list of rollouts" />` : html`<${Loading} what="rollouts" />`;
   if (!all.length) return html`
     <${Empty} title="No rollout yet">
-      One starts when an image version is published to the gallery, or with POST /api/rollouts.
+      One starts when an image version is published to the gallery, or when you start it.
     </${Empty}>`;
   return html`
     <ul class="rollouts">

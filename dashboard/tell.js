@@ -1,12 +1,10 @@
-// Telling a rollout something: what will happen is said before it is sent, and nothing is sent without a reason.
+// Telling a rollout something: what will happen is said before it is sent.
 
 import { html } from "./html.js";
-import { useEffect, useRef, useState } from "./hooks.js";
-import { Problem, command } from "./api.js";
+import { post } from "./api.js";
+import { ReasonDialog } from "./dialog.js";
 import { refreshAll } from "./sources.js";
 import { isOver, plural } from "./words.js";
-
-const LONGEST_REASON = 300;
 
 // Verbs that every app of ours has; of any other the API's own description says whether it has it.
 const USUAL = ["approve", "reject", "pause", "resume", "rollback", "abort"];
@@ -80,53 +78,21 @@ function consequences({ verb, rollout, pool }) {
 }
 
 export function TellDialog({ telling, onClose, onTold }) {
-  const dialog = useRef(null), field = useRef(null);
-  const [reason, setReason] = useState("");
-  const [state, setState] = useState({ sending: false, problem: "" });
-  useEffect(() => {
-    dialog.current.showModal();
-    field.current.focus();
-  }, []);
   const verb = VERBS[telling.verb];
 
-  async function send(event) {
-    event.preventDefault();
-    const text = reason.trim();
-    if (!text) {
-      setState({ sending: false, problem: "Say why: the reason is required." });
-      field.current.focus();
-      return;
-    }
-    setState({ sending: true, problem: "" });
-    try {
-      const answers = telling.verb === "approve" || telling.verb === "reject";
-      const about = answers ? { ring: telling.rollout.asked.ring } : telling.pool ? { pool: telling.pool.pool } : {};
-      const told = await command(telling.rollout.id, telling.verb, { reason: text, ...about });
-      onTold(`${verb.label}: sent as ${told.by}. It takes effect before anything more begins.`);
-      if (told.id && told.id !== telling.rollout.id) location.hash = `#/rollouts/${encodeURIComponent(told.id)}`;
-      refreshAll();
-      dialog.current.close();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setState({ sending: false, problem: error.message });
-    }
+  async function send(reason) {
+    const answers = telling.verb === "approve" || telling.verb === "reject";
+    const about = answers ? { ring: telling.rollout.asked.ring } : telling.pool ? { pool: telling.pool.pool } : {};
+    const told = await post(`rollouts/${encodeURIComponent(telling.rollout.id)}/${telling.verb}`, { reason, ...about });
+    onTold(`${verb.label}: sent as ${told.by}. It takes effect before anything more begins.`);
+    if (told.id && told.id !== telling.rollout.id) location.hash = `#/rollouts/${encodeURIComponent(told.id)}`;
+    refreshAll();
   }
 
   return html`
-    <dialog ref=${dialog} class="tell" aria-labelledby="tell-title" onClose=${onClose}>
-      <form onSubmit=${send} novalidate>
-        <h2 id="tell-title">${verb.title({ ...telling.rollout, pool: telling.pool })}</h2>
-        <ul>${consequences(telling).filter(Boolean).map((sentence) => html`<li key=${sentence}>${sentence}</li>`)}</ul>
-        <label for="tell-reason">Why? <span class="soft">Everybody reads it: in the story, the status and the record.</span></label>
-        <textarea id="tell-reason" ref=${field} rows="3" maxlength=${LONGEST_REASON} required aria-describedby="tell-problem"
-          aria-invalid=${state.problem ? "true" : null} value=${reason} onInput=${(event) => setReason(event.target.value)}></textarea>
-        <p id="tell-problem" class="problem" role="alert">${state.problem}</p>
-        <div class="buttons">
-          <button type="button" class="verb" onClick=${() => dialog.current.close()}>Leave it</button>
-          <button type="submit" class="verb solid ${verb.tone}" disabled=${state.sending}>${state.sending ? "Sending" : verb.label}</button>
-        </div>
-      </form>
-    </dialog>`;
+    <${ReasonDialog} title=${verb.title({ ...telling.rollout, pool: telling.pool })} label=${verb.label} tone=${verb.tone} onSend=${send} onClose=${onClose}>
+      <ul>${consequences(telling).filter(Boolean).map((sentence) => html`<li key=${sentence}>${sentence}</li>`)}</ul>
+    </${ReasonDialog}>`;
 }
 
 const nameOf = (about) => (about.pool ? `pool ${about.pool.pool}` : `the rollout of ${about.version}`);

@@ -17,6 +17,7 @@ from demo.browser import a_browser, find_browser
 from demo.run import Run
 from demo.scenario import Scenario
 from localhost import Host
+from localhost.store import Instance
 from tests.triggers.durable import principal
 
 PATIENCE = 45_000
@@ -75,9 +76,13 @@ class Visit:
         """Let the page ask now for what it shows, as it does when somebody comes back to it."""
         await self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
+    def instances(self) -> list[Instance]:
+        """Every orchestration that the app has started."""
+        return self._host.instances()
+
     def statuses(self) -> dict[str, Any]:
         """What each orchestration shows of itself, as JSON text."""
-        return {instance.id: instance.custom_status for instance in self._host.instances()}
+        return {instance.id: instance.custom_status for instance in self.instances()}
 
     def is_in(self, phase: str, pool: str = "office") -> Callable[[], bool]:
         """Whether the pool's rollout is in this phase."""

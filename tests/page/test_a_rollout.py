@@ -76,6 +76,50 @@ async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(bro
         assert visit.troubles == []
 
 
+def _held_back(stage: Stage) -> None:
+    office = stage.office(hosts=12)
+    stage.at("08:10", lambda: office.publish("2.0.0", exclude_from_latest=True), by="image team")
+
+
+async def test_a_version_that_is_held_back_is_started_by_keyboard_when_its_plan_has_been_read(browser: Browser) -> None:
+    async with a_visit(browser, replace(QUICK, set_the_stage=_held_back)) as visit:
+        await visit.open()
+        await visit.pass_time(hours=1)
+        await visit.sees("main").to_contain_text("Nothing has been rolled out yet")
+        page = visit.page
+        await page.get_by_role("button", name="Start a rollout").focus()
+        await page.keyboard.press("Enter")
+        await visit.sees(page.get_by_label("Image")).to_be_focused()
+        await visit.sees(".plan").to_contain_text("all 12 hosts are on 1.0.0 already")
+        await visit.sees(page.get_by_label("Version")).to_contain_text("2.0.0, excluded from latest")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("ArrowDown")
+        await visit.sees(page.get_by_label("Version")).to_have_value("2.0.0")
+        await visit.sees(".plan").to_contain_text("12 hosts would be replaced with version 2.0.0")
+        await visit.sees(".plan").to_contain_text("office: 12 of 12 hosts are outdated")
+        await visit.sees(".plan").to_contain_text("It takes about")
+        assert await obstacles(page) == []
+        await page.keyboard.press("Tab")
+        await visit.sees(page.get_by_label("Why?")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await visit.sees("#tell-problem").to_contain_text("the reason is required")
+        await page.keyboard.type("it must be proven at last")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await visit.sees("dialog").to_have_count(0)
+        await visit.sees(".toast").to_have_text("The rollout of 2.0.0 has been started.")
+        assert "#/rollouts/image-" in page.url
+        await visit.pass_time(visit.is_in("Canary"), hours=2)
+        await visit.sees("main .badge").to_have_text("Canary")
+        (started,) = [one.input for one in visit.instances() if one.id.startswith("image-") and ":" not in one.id]
+        assert "it must be proven at last" in str(started)
+        assert "duration_p50" in str(started)  # the rollout is compared with its plan at the end
+        assert visit.troubles == []
+
+
 async def test_a_rollout_is_aborted_and_says_who_did_it(browser: Browser) -> None:
     async with a_visit(browser, SCENARIOS["happy"]) as visit:
         await visit.open()

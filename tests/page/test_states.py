@@ -119,6 +119,29 @@ async def test_a_command_that_is_refused_says_why_and_keeps_the_reason(browser: 
         assert await obstacles(visit.page) == []
 
 
+async def test_nothing_is_started_without_a_plan(browser: Browser) -> None:
+    async with a_visit(browser, HAPPY) as visit:
+        posted: list[str] = []
+        visit.page.on("request", lambda one: posted.append(one.url) if one.method == "POST" else None)
+        answers = {"plan": a_problem(409, "NothingEligible", HOSTILE), "images/office/regions": a_problem(404, "", "")}
+        await answer_with(visit.page, answers)
+        await visit.open()
+        await visit.page.get_by_role("button", name="Start a rollout").click()
+        await visit.sees(".plan .problem").to_have_text(HOSTILE)
+        await visit.page.get_by_label("Why?").fill("we need it")
+        await visit.page.get_by_role("button", name="Start", exact=True).click()
+        await visit.sees("#tell-problem").to_have_text(HOSTILE)
+        # Of an image whose versions are not listed a version can be written.
+        await visit.page.get_by_role("textbox", name="Version").fill("2.0.0")
+        await visit.page.keyboard.press("Tab")
+        await visit.sees(visit.page.get_by_label("Why?")).to_be_focused()
+        await visit.page.keyboard.press("Escape")
+        await visit.sees("dialog").to_have_count(0)
+        await visit.sees(":focus").to_have_text("Start a rollout")
+        assert {url.split("/api/")[1] for url in posted} == {"plan"}
+        assert await visit.page.evaluate("window.hacked") is None
+
+
 async def test_a_verb_is_offered_where_the_phase_allows_it(browser: Browser) -> None:
     async with a_visit(browser, HAPPY) as visit:
         answers, back = a_large_pool(12), f"{ROLLOUT}-back"
