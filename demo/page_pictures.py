@@ -68,9 +68,16 @@ async def _approve(page: Page) -> None:
     await page.get_by_label("Why?").fill("two power users and I have worked with it all day")
 
 
+async def _start(page: Page) -> None:
+    await page.get_by_role("button", name="Start a rollout").click()
+    await page.locator(".plan", has_text="It takes about").wait_for()
+    await page.get_by_label("Why?").fill("the fix for the printers cannot wait for the next patch day")
+
+
 PICTURES = (
     Picture("rollout", SCENARIOS["happy"], timedelta(hours=4, minutes=40), size=(1440, 1100)),
     Picture("rollout-dark", SCENARIOS["happy"], timedelta(hours=4, minutes=40), size=(1440, 1100), look="dark"),
+    Picture("start", SCENARIOS["happy"], timedelta(minutes=12), act=_start, looks=2),
     Picture("approval", SCENARIOS["monthly_cycle"], timedelta(days=2, hours=16), act=_approve),
     Picture("halted", SCENARIOS["sick_later"], timedelta(hours=40), look="dark"),
     Picture("thousand", LARGE, timedelta(hours=3, minutes=30), looks=6),
@@ -95,7 +102,8 @@ async def take(browser: Browser, picture: Picture, folder: Path) -> None:
             await host.run_until(lambda: False, limit=picture.after / picture.looks)
             async with page.expect_response(lambda answer: "/api/pools" in answer.url):
                 await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        await page.wait_for_function(_READY)
+        await page.locator(".loading").first.wait_for(state="detached")
+        await page.evaluate("document.fonts.ready.then(() => 0)")
         if picture.act is not None:
             await picture.act(page)
         _keep(await page.screenshot(full_page=picture.whole), folder / f"{picture.name}.png")
@@ -108,9 +116,6 @@ def _keep(screenshot: bytes, path: Path) -> None:
 
     with Image.open(io.BytesIO(screenshot)) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
-
-
-_READY = "document.fonts.status === 'loaded' && !document.querySelector('.loading')"
 
 
 def _signed_in() -> dict[str, str]:
