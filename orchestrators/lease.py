@@ -30,7 +30,7 @@ class PoolLease:
     def check_in(self, last_number: int) -> Generator[Any, Any, LeaseAnswer]:
         """Renew the lease, and learn whether it is lost or a newer version waits.
 
-        `last_number`: the highest number used in a name by now, 0 for none; the lease remembers it for the next rollout.
+        `last_number`: the highest number used in a name by now, 0 for none. The lease keeps it for the next rollout.
         """
         return self._call("check_in", last_number=last_number)
 

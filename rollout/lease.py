@@ -38,7 +38,7 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     """Who holds the pool for which version (both "" when it is free), and who waits, the next one first.
 
     `fence` grows by one whenever the pool changes hands. `last` is the rollout that was given the pool last, whether it
-    still holds it or not, and `last_target` its version. `last_number` is the highest number that a rollout of this pool
+    still holds it or not, and `last_target` its version. `last_number` is the highest number that a rollout of the pool
     has used in a name: when a host that was not finished is removed, only its stale Entra device knows that number, and
     the next rollout must not give it out again. `commands` are what operators have told rollouts of this pool,
     by their ids, also before they hold it. A stored lease of another shape does not decode: nobody may
@@ -102,7 +102,8 @@ def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetim
 def check_in(lease: Lease, rollout: str, now: datetime, last_number: int = 0) -> tuple[Lease, LeaseAnswer]:
     """Renew the lease; the answer names the rollout that supersedes this one, or says that the lease is lost.
 
-    `last_number` is the highest number that the holder has used in a name by now, 0 for none. A holder that comes back late keeps the pool if nobody else has taken it meanwhile.
+    `last_number` is the highest number that the holder has used in a name by now, 0 for none.
+    A holder that comes back late keeps the pool if nobody else has taken it meanwhile.
     """
     lease = _without_the_dead(lease, rollout, now)
     if lease.holder != rollout:
