@@ -243,6 +243,18 @@ def test_a_current_host_that_is_being_given_back_counts_for_its_zone() -> None:
     assert sorted(host.zone for host in world.hosts.values()) == ["1", "1", "2"]
 
 
+def test_canaries_follow_different_hosts_while_a_current_host_is_being_given_back() -> None:
+    hosts = [
+        a_host("avd-001", NEXT, drained=True, held_by="an-ended-rollout"),
+        a_host("avd-002", NEXT, drained=True, held_by="an-ended-rollout"),
+        a_host("avd-003"),
+        a_host("avd-004"),
+        a_host("avd-005", powered_off=True),
+    ]
+    world = World(a_pool(hosts), a_policy(canary={"hosts": 3})).run()
+    assert [host.power for host in world.hosts.values()].count("deallocated") == 1
+
+
 def test_a_canary_lost_while_it_was_given_back_makes_the_pool_no_larger() -> None:
     world = World(a_pool(outdated=3)).run(Phase.BAKING)
     world.change("avd-004", tags={ROLLOUT_TAG: "an-ended-rollout"})
