@@ -16,6 +16,7 @@ from rollout.pool import decide, tell
 from rollout.steps import Decision, ProvisionHost, RemoveHost, SignOutSessions, StartDraining, Step
 from simulator.checks.capacity import ReserveKept
 from simulator.checks.decisions import SameInputSameDecision
+from simulator.checks.scope import DrainsOfOthersKept
 from simulator.direct import ROLLOUT
 from simulator.host_pools import SessionState
 from simulator.invariants import CHECKERS, Checker, Turn, Watch
@@ -328,6 +329,16 @@ def test_every_checker_is_put_to_the_test() -> None:
 def test_a_checker_has_a_rule_and_says_it_in_a_sentence(checker: type[Checker]) -> None:
     assert checker.rule
     assert (checker.__doc__ or "").splitlines()[0].endswith(".")
+
+
+def test_a_late_list_makes_a_drain_nobody_elses() -> None:
+    trial = Trial(DrainsOfOthersKept)
+    snapshot, name = trial.scene.azure.observe(()), trial.hosts[0]
+    late = [structs.replace(h, allows_new_sessions=h.name != name) for h in snapshot.hosts]
+    trial.drains_in(structs.replace(snapshot, hosts=tuple(late)), name)
+    for accepts in (False, True):
+        trial.as_rollout(lambda on=accepts: trial.estate.hosts.update(trial.pool, name, allow_new_session=on))
+    assert trial.watch.violations == []
 
 
 @pytest.mark.parametrize(("provisioning", "found"), [("Deleting", []), ("Succeeded", ["ReserveKept"])])
