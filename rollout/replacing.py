@@ -493,7 +493,7 @@ def _made_ahead(turn: Turn, to_go: int) -> int:
     """New hosts that exist or are on their way for outdated ones that are still there (`to_go` of them, or leaving)."""
     there = to_go + len(turn.in_stage(LEAVING_STAGES))
     gone = turn.desired - len(turn.left_alone) - there
-    return len(turn.current) + len(turn.in_stage(NEW_HOST_STAGES)) - gone
+    return len(turn.current) + len(turn.in_stage(NEW_HOST_STAGES)) + turn.coming_back - gone
 
 
 def _is_particular(progress: HostProgress) -> bool:

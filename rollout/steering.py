@@ -109,10 +109,12 @@ def give_back(turn: Turn, name: str, why: str, how: str = "given back") -> None:
     elif (withdrawn := withdrawn_notice(host, progress, turn.policy)) is not None:
         turn.redo(withdrawn)
     turn.tell(f"{name} is {how}: {why}")
+    # Its drain may have been ordered and not be listed yet. The order to give it back reads the tag anew.
+    may_be_tagged = progress.retry_at is not None and progress.retry_at > turn.now
     turn.put(name, progress)
     progress = structs.replace(turn.enter(name, Stage.GIVING_BACK), sessions={}, asked=False)
     turn.put(name, progress)
-    restore(turn, name, progress, host)
+    restore(turn, name, progress, host, may_be_tagged=may_be_tagged)
 
 
 def give_back_all(turn: Turn, why: str) -> None:
@@ -123,12 +125,14 @@ def give_back_all(turn: Turn, why: str) -> None:
         give_back(turn, host.name, why)
 
 
-def restore(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    """Take a host that is being given back one step further."""
+def restore(
+    turn: Turn, name: str, progress: HostProgress, host: SessionHost | None, *, may_be_tagged: bool = False
+) -> None:
+    """Take a host that is being given back one step further; `may_be_tagged` although no tag is listed."""
     if host is None or not host.vm_id:
         turn.drop(name)
         turn.canary = tuple(canary for canary in turn.canary if canary != name)
-    elif not host.is_tagged:
+    elif not host.is_tagged and not may_be_tagged:
         turn.drop(name)  # the tags go last; an untagged host that is in drain mode has been drained by somebody else
     elif turn.is_due(progress):
         turn.wake(turn.now + SOON)

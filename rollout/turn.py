@@ -230,10 +230,11 @@ class Turn:
     @property
     def still_needed(self) -> int:
         """Hosts of the target version that have to be provisioned besides those that exist or are on their way."""
-        on_their_way = len(self.in_stage(NEW_HOST_STAGES)) + self._coming_back()
+        on_their_way = len(self.in_stage(NEW_HOST_STAGES)) + self.coming_back
         return self.desired - len(self.left_alone) - len(self.current) - on_their_way
 
-    def _coming_back(self) -> int:
+    @property
+    def coming_back(self) -> int:
         """Hosts being given back that will stay: skipped ones, and current ones that an ended run had left drained."""
         returning = [self.hosts[name] for name in self.in_stage([Stage.GIVING_BACK]) if name in self.hosts]
         return sum(host.name in self.skipped or not self.is_outdated(host) for host in returning)

@@ -24,7 +24,8 @@ class ReserveKept(Checker):
     """A drain begins only when the reserve stays free: a share of all slots, drained by the rollout or not.
 
     No more need stay free than a pool has without one of its hosts. The last host that accepts sign-ins may go when
-    nobody is at work on it or on any drained one.
+    nobody is at work on it or on any drained one. A host that somebody deletes never accepts anybody again: it counts
+    neither for what is free nor for what must be.
     """
 
     rule = "S1"
@@ -35,7 +36,7 @@ class ReserveKept(Checker):
         if snapshot is None or not drains:
             return
         limit = snapshot.pool.max_session_limit
-        pool = _in_service(snapshot, turn)
+        pool = [host for host in _in_service(snapshot, turn) if host.provisioning != "Deleting"]
         costly = [host for host in pool if host.name in drains and _accepts(host)]
         if not costly:
             return

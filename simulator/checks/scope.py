@@ -106,7 +106,10 @@ class StaysInScope(Checker):
 
 
 class DrainsOfOthersKept(Checker):
-    """A host that somebody else had drained before the rollout took it in hand is never put back into service by it."""
+    """A host that somebody else had drained before the rollout took it in hand is never put back into service by it.
+
+    A late list that shows the rollout's own drain, which it has taken back by now, makes it nobody else's.
+    """
 
     rule = "S9"
     kinds = (Kind.HOST_UNDRAINED,)
@@ -118,8 +121,9 @@ class DrainsOfOthersKept(Checker):
         if turn.snapshot is None:
             return
         drains = {step.host for step in turn.new_drains}
+        accepting = {host.name.lower() for host in self.scene.pool.hosts.values() if host.allow_new_session}
         for host in turn.snapshot.hosts:
-            if host.name in drains:
+            if host.name in drains and host.name not in accepting:
                 if not host.allows_new_sessions and host.tags.get(ROLLOUT_TAG) is None:
                     self._of_others.add(host.name)
                 else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rollout.commands import Command
-from rollout.model import ROLLOUT_TAG, Phase
+from rollout.model import ROLLOUT_TAG, Phase, Stage
 from rollout.policy import hours, minutes
-from rollout.pool import supersede
+from rollout.pool import decide, supersede
 from rollout.steps import ProvisionHost, StepError, StopDraining
 from tests.rollout.builders import (
     MORNING,
@@ -243,6 +243,18 @@ def test_a_current_host_that_is_being_given_back_counts_for_its_zone() -> None:
     assert sorted(host.zone for host in world.hosts.values()) == ["1", "1", "2"]
 
 
+def test_canaries_follow_different_hosts_while_a_current_host_is_being_given_back() -> None:
+    hosts = [
+        a_host("avd-001", NEXT, drained=True, held_by="an-ended-rollout"),
+        a_host("avd-002", NEXT, drained=True, held_by="an-ended-rollout"),
+        a_host("avd-003"),
+        a_host("avd-004"),
+        a_host("avd-005", powered_off=True),
+    ]
+    world = World(a_pool(hosts), a_policy(canary={"hosts": 3})).run()
+    assert [host.power for host in world.hosts.values()].count("deallocated") == 1
+
+
 def test_a_canary_lost_while_it_was_given_back_makes_the_pool_no_larger() -> None:
     world = World(a_pool(outdated=3)).run(Phase.BAKING)
     world.change("avd-004", tags={ROLLOUT_TAG: "an-ended-rollout"})
@@ -285,6 +297,17 @@ def test_a_host_just_given_back_is_not_taken_for_one_that_somebody_drained() -> 
     world = World(pool, a_policy(), a_rolling_state(pool, desired=2, given_back=long_ago))
     world.turn()
     assert [progress.stays_drained for progress in world.state.in_hand.values() if progress.replaces] == [True]
+
+
+def test_a_host_given_back_before_its_tag_is_listed_is_given_back_all_the_same() -> None:
+    """It has been drained and tagged a minute ago, and a late list shows its drain mode only."""
+    late = a_host("avd-001", drained=True, sessions=5)
+    pool = a_pool([late, a_host("avd-002", sessions=10)])
+    drain = a_drain(retry_at=MORNING + minutes(1))
+    state = a_rolling_state(pool, {"avd-001": drain})
+    decision = decide(state, pool, a_policy(strategy="in_place"), MORNING)
+    assert [step.host for step in decision.steps if isinstance(step, StopDraining)] == ["avd-001"]
+    assert decision.state.in_hand["avd-001"].stage is Stage.GIVING_BACK
 
 
 def test_a_paused_pool_that_is_short_of_a_host_gets_one_in_the_next_window() -> None:

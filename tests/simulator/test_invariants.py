@@ -10,11 +10,13 @@ import pytest
 from msgspec import structs
 
 from rollout.commands import Command
-from rollout.model import ROLLOUT_TAG, HostProgress, Phase, RolloutState, Stage
+from rollout.model import ROLLOUT_TAG, HostProgress, Phase, PoolSnapshot, RolloutState, Stage
 from rollout.policy import DrainPolicy, Window
 from rollout.pool import decide, tell
 from rollout.steps import Decision, ProvisionHost, RemoveHost, SignOutSessions, StartDraining, Step
+from simulator.checks.capacity import ReserveKept
 from simulator.checks.decisions import SameInputSameDecision
+from simulator.checks.scope import DrainsOfOthersKept
 from simulator.direct import ROLLOUT
 from simulator.host_pools import SessionState
 from simulator.invariants import CHECKERS, Checker, Turn, Watch
@@ -45,6 +47,19 @@ class Trial:
 
     def decides(self, *steps: Step, in_hand: dict[str, Stage] | None = None, **state: Any) -> None:
         """The rollout decides on these steps, and remembers these hosts in hand."""
+        self._decides(self.scene.azure.observe(()), steps, in_hand, state)
+
+    def drains_in(self, snapshot: PoolSnapshot, name: str) -> None:
+        """The rollout drains this host of the pool as this snapshot shows it."""
+        self._decides(snapshot, (a_drain(name),), {name: Stage.DRAINING}, {})
+
+    def _decides(
+        self,
+        snapshot: PoolSnapshot,
+        steps: tuple[Step, ...],
+        in_hand: dict[str, Stage] | None,
+        state: dict[str, Any],
+    ) -> None:
         self.turns += 5  # so that the checker that looks at every fifth turn sees it
         now = self.scene.clock()
         hands = {name: HostProgress(stage=stage, since=now) for name, stage in (in_hand or {}).items()}
@@ -53,7 +68,7 @@ class Trial:
             before, **{"desired": 4, "phase": Phase.ROLLING, "message": "rolling", "in_hand": hands, **state}
         )
         decision = Decision(self.scene.state, steps, wake_at=now + timedelta(minutes=1))
-        self.watch.decided(Turn(self.turns, now, before, self.scene.azure.observe(()), decision))
+        self.watch.decided(Turn(self.turns, now, before, snapshot, decision))
 
     def drains(self, *names: str) -> None:
         self.decides(*(a_drain(name) for name in names), in_hand=dict.fromkeys(names, Stage.DRAINING))
@@ -314,6 +329,28 @@ def test_every_checker_is_put_to_the_test() -> None:
 def test_a_checker_has_a_rule_and_says_it_in_a_sentence(checker: type[Checker]) -> None:
     assert checker.rule
     assert (checker.__doc__ or "").splitlines()[0].endswith(".")
+
+
+def test_a_late_list_makes_a_drain_nobody_elses() -> None:
+    trial = Trial(DrainsOfOthersKept)
+    snapshot, name = trial.scene.azure.observe(()), trial.hosts[0]
+    late = [structs.replace(h, allows_new_sessions=h.name != name) for h in snapshot.hosts]
+    trial.drains_in(structs.replace(snapshot, hosts=tuple(late)), name)
+    for accepts in (False, True):
+        trial.as_rollout(lambda on=accepts: trial.estate.hosts.update(trial.pool, name, allow_new_session=on))
+    assert trial.watch.violations == []
+
+
+@pytest.mark.parametrize(("provisioning", "found"), [("Deleting", []), ("Succeeded", ["ReserveKept"])])
+def test_a_host_that_somebody_deletes_counts_for_no_reserve(provisioning: str, found: list[str]) -> None:
+    """A list may show its VM running still. Of the three other hosts, all empty, two keep more than 60 % free."""
+    trial = Trial(ReserveKept, reserve=60)
+    snapshot = trial.scene.azure.observe(())
+    hosts = [structs.replace(host, sessions=(), session_count=0) for host in snapshot.hosts]
+    held = {"tags": {ROLLOUT_TAG: trial.scene.rollout_id}, "allows_new_sessions": False}
+    hosts[0] = structs.replace(hosts[0], provisioning=provisioning, **held)
+    trial.drains_in(structs.replace(snapshot, hosts=tuple(hosts)), hosts[1].name)
+    assert [violation.checker for violation in trial.watch.violations] == found
 
 
 def _moody() -> Callable[..., Decision]:
