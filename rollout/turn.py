@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -140,6 +141,8 @@ class Turn:
         self._unhurried_wakes: list[datetime] = []
         self.put_in_service = 0
         self._busy: set[str] = set()
+        self.special = frozenset(host.name for host in snapshot.hosts if self._is_special(host))
+        """Names of hosts that somebody else switched off or into drain mode: their replacements end the same way."""
         self._serving = self._in_the_pool(snapshot.hosts)
         self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
         self._slots: tuple[bool, Slots] | None = None
@@ -147,6 +150,7 @@ class Turn:
         self._drained: int | None = None
         self._steered: _Steered | None = None
         self._rate: float | None = None
+        self._zones_of_current: tuple[_Views, Counter[str]] | None = None
 
     # -------------------------------------------------------------------------------------------------- the views
 
@@ -166,6 +170,14 @@ class Turn:
         return self._sorted_out().current
 
     @property
+    def zones_of_current(self) -> Counter[str]:
+        """How many hosts in service on the target version each zone has."""
+        views, known = self._sorted_out(), self._zones_of_current
+        if known is None or known[0] is not views:
+            known = self._zones_of_current = views, Counter(host.zone for host in views.current)
+        return known[1]
+
+    @property
     def left_alone(self) -> list[SessionHost]:
         """Outdated hosts that the rollout has skipped."""
         return self._sorted_out().left_alone
@@ -176,7 +188,8 @@ class Turn:
         views = self._sorted_out()
         known = self._steered
         if known is None or known.of is not views or known.canary_passed != self.canary_passed:
-            steered = [host for host in views.outdated if self.is_steered(host)]
+            hosts = views.outdated if self.canary_passed else ()
+            steered = [host for host in hosts if not host.allows_new_sessions and host.is_held_by(self.rollout_id)]
             known = self._steered = _Steered(views, self.canary_passed, steered)
         return known.hosts
 
@@ -205,10 +218,13 @@ class Turn:
             self._views = views
         return self._views
 
+    def _is_special(self, host: SessionHost) -> bool:
+        return host.is_powered_off or self.is_drained_by_others(host)
+
     def _in_the_pool(self, hosts: Iterable[SessionHost]) -> list[tuple[SessionHost, bool]]:
         """The hosts that have both halves and that nobody takes away, and whether each is outdated."""
         return [
-            (host, self.is_outdated(host))
+            (host, is_outdated(host, self.target, self.instead_of))
             for host in hosts
             if host.vm_id and host.registration and host.provisioning != "Deleting" and not is_set_aside(host)
         ]
@@ -293,7 +309,7 @@ class Turn:
         if unfit := set(self.unfit):
             fit -= sum(host.name in unfit for host in self.current)
         if self._drained is None:
-            self._drained = sum(name in self.hosts for name in self.in_stage(DRAINED_STAGES))
+            self._drained = len(self.in_stage(DRAINED_STAGES).keys() & self.hosts.keys())
         there = fit + len(self.outdated) + len(self.left_alone) + self._drained
         return there - self.desired + self.max_unavailable
 
@@ -378,9 +394,9 @@ class Turn:
         before = self.in_hand.get(name)
         if before is None and name in self.hosts:
             self._views = None
-        self._by_stage.clear()
         if before is None or (before.stage, before.stays_drained) != (progress.stage, progress.stays_drained):
             self._forget_counts()
+        self._sort_in(name, before, progress)
         self.in_hand[name] = progress
 
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
@@ -396,7 +412,23 @@ class Turn:
         self._forget_counts()
         if name in self.hosts:
             self._views = None
-        return self.in_hand.pop(name)
+        dropped = self.in_hand.pop(name)
+        self._sort_in(name, dropped, None)
+        return dropped
+
+    def _sort_in(self, name: str, before: HostProgress | None, after: HostProgress | None) -> None:
+        """Keep what is known of the hosts in each stage: hundreds of hosts change in a turn, each a little.
+
+        What somebody may be going through is never made longer or shorter, and stays in the order of `in_hand`.
+        """
+        for stages, found in list(self._by_stage.items()):
+            was, will = before is not None and before.stage in stages, after is not None and after.stage in stages
+            if was and after is not None and will:
+                self._by_stage[stages][name] = after
+            elif before is None and after is not None and will:
+                self._by_stage[stages] = {**found, name: after}
+            elif was or will:
+                del self._by_stage[stages]
 
     def skip(self, name: str, code: str) -> None:
         """The rollout leaves this outdated host alone, for the reason of this code."""
@@ -418,7 +450,6 @@ class Turn:
 
     def _forget_counts(self) -> None:
         """What was counted of the hosts in each stage has changed."""
-        self._by_stage.clear()
         self._drained = self._slots = None
 
     def is_due(self, progress: HostProgress) -> bool:
