@@ -147,7 +147,7 @@ class Turn:
         self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
         self._slots: tuple[bool, Slots] | None = None
         self._views: _Views | None = None
-        self._drained: int | None = None
+        self._there: tuple[dict[str, datetime], int] | None = None
         self._steered: _Steered | None = None
         self._rate: float | None = None
         self._zones_of_current: tuple[_Views, Counter[str]] | None = None
@@ -305,13 +305,13 @@ class Turn:
 
         A host that people are leaving is there until it is removed. Current hosts that have fallen sick do not count.
         """
-        fit = len(self.current)
-        if unfit := set(self.unfit):
-            fit -= sum(host.name in unfit for host in self.current)
-        if self._drained is None:
-            self._drained = len(self.in_stage(DRAINED_STAGES).keys() & self.hosts.keys())
-        there = fit + len(self.outdated) + len(self.left_alone) + self._drained
-        return there - self.desired + self.max_unavailable
+        if self._there is None or self._there[0] is not self.sick:
+            fit = len(self.current)
+            if unfit := set(self.unfit):
+                fit -= sum(host.name in unfit for host in self.current)
+            drained = len(self.in_stage(DRAINED_STAGES).keys() & self.hosts.keys())
+            self._there = self.sick, fit + len(self.outdated) + len(self.left_alone) + drained
+        return self._there[1] - self.desired + self.max_unavailable
 
     @property
     def sign_ins_per_hour(self) -> float:
@@ -392,8 +392,8 @@ class Turn:
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
         before = self.in_hand.get(name)
-        if before is None and name in self.hosts:
-            self._views = None
+        if before is None and (host := self.hosts.get(name)) is not None and self._views is not None:
+            self._views = _Views(*([other for other in view if other is not host] for view in self._views))
         if before is None or (before.stage, before.stays_drained) != (progress.stage, progress.stays_drained):
             self._forget_counts()
         self._sort_in(name, before, progress)
@@ -450,7 +450,7 @@ class Turn:
 
     def _forget_counts(self) -> None:
         """What was counted of the hosts in each stage has changed."""
-        self._drained = self._slots = None
+        self._there = self._slots = None
 
     def is_due(self, progress: HostProgress) -> bool:
         """The next attempt at this host's step may be made now."""
