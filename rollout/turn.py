@@ -64,6 +64,9 @@ FEW, MANY = 5, 10
 SMALL, LARGE = 100, 1000
 """Hosts of a pool. A look takes all of them in: in a large pool the longest time holds however many are replaced."""
 
+LARGEST, MORE_IN_THE_LARGEST = 10_000, timedelta(minutes=1)
+"""Hosts of the largest pool that is measured. There looks are so much further apart, in pools between accordingly."""
+
 UNHURRIED = timedelta(minutes=5)
 """So much later new hosts and removals are looked at when they hold nothing up: every look is a handful of calls."""
 
@@ -553,7 +556,8 @@ class Turn:
         replaced = len(self.in_stage([*NEW_HOST_STAGES, Stage.REMOVING]))
         for_few = _between(MANY, replaced, FEW)
         for_large = _between(SMALL, self.desired, LARGE)
-        return TOGETHER_AT_LEAST + max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)
+        longer = max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)
+        return TOGETHER_AT_LEAST + longer + _between(LARGE, self.desired, LARGEST) * MORE_IN_THE_LARGEST
 
     @property
     def is_hurried(self) -> bool:
