@@ -19,7 +19,7 @@ import tempfile
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -183,13 +183,11 @@ def core_cost(hosts: int, pools: int) -> CoreCost:
     Between the turns pools of 10 hosts are rolled, to compare with.
     """
     beside: list[float] = []
-    rollouts: list[_CoreRollout] = []
-    took = MORNING
-    for rollouts, now in _core_rollouts(hosts, pools):
-        took = now
-        if now - MORNING >= COMPARED_EVERY * len(beside):
-            *_, ((ten,), _) = _core_rollouts(HOSTS_TO_COMPARE_WITH, 1)
-            beside.append(ten.cpu / HOSTS_TO_COMPARE_WITH)
+    clock = SteppedClock(MORNING)
+    rollouts = _core_rollouts(hosts, pools, clock)
+    while _take_turn(rollouts, clock):
+        if clock() - MORNING >= COMPARED_EVERY * len(beside):
+            beside.append(_cpu_of_ten_hosts())
     cpu = sum(rollout.cpu for rollout in rollouts) / (hosts * pools)
     return CoreCost(
         hosts=hosts,
@@ -200,24 +198,37 @@ def core_cost(hosts: int, pools: int) -> CoreCost:
         state_bytes=max(rollout.state_bytes for rollout in rollouts),
         cpu_ms_per_host=round(1000 * cpu, 3),
         times_ten_hosts=round(cpu / median(beside), 2),
-        took_hours=_hours(took - MORNING),
+        took_hours=_hours(clock() - MORNING),
         phases=dict(Counter(str(rollout.state.phase) for rollout in rollouts)),
     )
 
 
-def _core_rollouts(hosts: int, pools: int) -> Iterator[tuple[list[_CoreRollout], datetime]]:
-    """The rollouts of pools of this size, and the time, after each turn of one of them."""
+def _cpu_of_ten_hosts() -> float:
+    """Seconds for each host of one pool that is rolled meanwhile."""
     clock = SteppedClock(MORNING)
+    rollouts = _core_rollouts(HOSTS_TO_COMPARE_WITH, 1, clock)
+    while _take_turn(rollouts, clock):
+        pass
+    return rollouts[0].cpu / HOSTS_TO_COMPARE_WITH
+
+
+def _core_rollouts(hosts: int, pools: int, clock: SteppedClock) -> list[_CoreRollout]:
     estate = Estate(clock, seed=1)
     offices, policies = _offices(estate, hosts, pools)
-    rollouts = [_CoreRollout(office, policy, clock) for office, policy in zip(offices, policies, strict=True)]
-    while open_ones := [rollout for rollout in rollouts if rollout.due is not None]:
-        next_one = min(open_ones, key=lambda rollout: rollout.due or MORNING)
-        clock.advance_to(max(clock(), next_one.due or MORNING))
-        if clock() - MORNING > LONGEST_ROLLOUT:
-            return
-        next_one.turn()
-        yield rollouts, clock()
+    return [_CoreRollout(office, policy, clock) for office, policy in zip(offices, policies, strict=True)]
+
+
+def _take_turn(rollouts: list[_CoreRollout], clock: SteppedClock) -> bool:
+    """Let the rollout that is due first take its turn; False when all have ended or take too long."""
+    due = [rollout for rollout in rollouts if rollout.due is not None]
+    if not due:
+        return False
+    next_one = min(due, key=lambda rollout: rollout.due or MORNING)
+    clock.advance_to(max(clock(), next_one.due or MORNING))
+    if clock() - MORNING > LONGEST_ROLLOUT:
+        return False
+    next_one.turn()
+    return True
 
 
 class _CoreRollout:

@@ -465,8 +465,8 @@ def _next_vacancy(turn: Turn, models: _Models, *, for_canary: bool) -> Vacancy:
         return turn.owed.pop(0)
     if models.special:
         followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
-        # Each particular host is followed by exactly one, so these come first. But a canary should run and accept people
-        # to prove anything: it follows a host that does, if there is one.
+        # Each particular host is followed by exactly one, so these come first. But a canary should run and accept
+        # people to prove anything: it follows a host that does, if there is one.
         unfollowed = [host for host in models.special if host.name not in followed]
         if unfollowed and not (for_canary and any(host.name not in followed for host in models.ordinary)):
             return turn.vacancy_of(unfollowed[0])

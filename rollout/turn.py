@@ -114,9 +114,7 @@ class Turn:
         self.instead_of = state.instead_of
         self.previous = state.previous
         self.hosts = {host.name: host for host in snapshot.hosts}
-        self.phase = state.phase
-        self.reason = state.reason
-        self.message = state.message
+        self.phase, self.reason, self.message = state.phase, state.reason, state.message
         self.desired = state.desired
         self.zones = dict(state.zones)
         self.owed = list(state.owed)
@@ -133,8 +131,7 @@ class Turn:
         self.shapes = list(state.shapes)
         self.blocked = state.blocked
         self.refused_by_reserve = ""
-        self.out_of_time = False
-        self.wants_room = False
+        self.out_of_time = self.wants_room = False
         self.signed_out_now: set[str] = set()
         self.moved = 0
         self.signed_out_before = frozenset(state.signed_out)
