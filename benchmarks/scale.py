@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -62,7 +63,11 @@ SUBSCRIPTION_POOLS = 20
 """So many pools of the largest size that was measured share the buckets of one subscription in the margins."""
 
 MOST_HOSTS_OF_THE_APP = 1000
-HOSTS_OF_MANY_POOLS = 10
+HOSTS_OF_MANY_POOLS = HOSTS_TO_COMPARE_WITH = 10
+
+COMPARED_EVERY = timedelta(minutes=40)
+"""So often in the simulated time of a rollout another one of 10 hosts is made, to compare with."""
+
 LONGEST_ROLLOUT = timedelta(hours=72)
 SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 0 0 1 1 *"}
 """Old versions are retired on New Year's Day, so that a rollout's calls are counted alone."""
@@ -76,7 +81,9 @@ _MACHINES = "/providers/microsoft.compute/"
 class CoreCost(Struct, frozen=True, kw_only=True):
     """Rolling `pools` pools of `hosts` hosts each with the core alone.
 
-    `cpu_ms_per_host` is decide() and record(). `state_bytes` is the largest state that travels, as JSON.
+    `cpu_ms_per_host` is decide() and record(). `times_ten_hosts` compares it with the median of rollouts of one pool of
+    10 hosts that took turns with this one in the same process: a machine's speed changes by half within minutes, so two
+    runs one after the other cannot be compared. `state_bytes` is the largest state that travels, as JSON.
     """
 
     hosts: int
@@ -86,6 +93,7 @@ class CoreCost(Struct, frozen=True, kw_only=True):
     most_steps_in_a_turn: int
     state_bytes: int
     cpu_ms_per_host: float
+    times_ten_hosts: float
     took_hours: float
     phases: dict[str, int]
 
@@ -170,17 +178,17 @@ def measure(hosts: Sequence[int], pools: Sequence[int]) -> ScaleReport:
 
 
 def core_cost(hosts: int, pools: int) -> CoreCost:
-    """Roll pools of this size side by side, turn by turn, and count the CPU of the decisions only."""
+    """Roll pools of this size side by side, turn by turn, and count the CPU of the decisions only.
+
+    Between the turns pools of 10 hosts are rolled, to compare with.
+    """
+    beside: list[float] = []
     clock = SteppedClock(MORNING)
-    estate = Estate(clock, seed=1)
-    offices, policies = _offices(estate, hosts, pools)
-    rollouts = [_CoreRollout(office, policy, clock) for office, policy in zip(offices, policies, strict=True)]
-    while open_ones := [rollout for rollout in rollouts if rollout.due is not None]:
-        next_one = min(open_ones, key=lambda rollout: rollout.due or MORNING)
-        clock.advance_to(max(clock(), next_one.due or MORNING))
-        if clock() - MORNING > LONGEST_ROLLOUT:
-            break
-        next_one.turn()
+    rollouts = _core_rollouts(hosts, pools, clock)
+    while _take_turn(rollouts, clock):
+        if clock() - MORNING >= COMPARED_EVERY * len(beside):
+            beside.append(_cpu_of_ten_hosts())
+    cpu = sum(rollout.cpu for rollout in rollouts) / (hosts * pools)
     return CoreCost(
         hosts=hosts,
         pools=pools,
@@ -188,10 +196,39 @@ def core_cost(hosts: int, pools: int) -> CoreCost:
         steps=sum(rollout.steps for rollout in rollouts),
         most_steps_in_a_turn=max(rollout.most_steps for rollout in rollouts),
         state_bytes=max(rollout.state_bytes for rollout in rollouts),
-        cpu_ms_per_host=round(1000 * sum(rollout.cpu for rollout in rollouts) / (hosts * pools), 3),
+        cpu_ms_per_host=round(1000 * cpu, 3),
+        times_ten_hosts=round(cpu / median(beside), 2),
         took_hours=_hours(clock() - MORNING),
         phases=dict(Counter(str(rollout.state.phase) for rollout in rollouts)),
     )
+
+
+def _cpu_of_ten_hosts() -> float:
+    """Seconds for each host of one pool that is rolled meanwhile."""
+    clock = SteppedClock(MORNING)
+    rollouts = _core_rollouts(HOSTS_TO_COMPARE_WITH, 1, clock)
+    while _take_turn(rollouts, clock):
+        pass
+    return rollouts[0].cpu / HOSTS_TO_COMPARE_WITH
+
+
+def _core_rollouts(hosts: int, pools: int, clock: SteppedClock) -> list[_CoreRollout]:
+    estate = Estate(clock, seed=1)
+    offices, policies = _offices(estate, hosts, pools)
+    return [_CoreRollout(office, policy, clock) for office, policy in zip(offices, policies, strict=True)]
+
+
+def _take_turn(rollouts: list[_CoreRollout], clock: SteppedClock) -> bool:
+    """Let the rollout that is due first take its turn; False when all have ended or take too long."""
+    due = [rollout for rollout in rollouts if rollout.due is not None]
+    if not due:
+        return False
+    next_one = min(due, key=lambda rollout: rollout.due or MORNING)
+    clock.advance_to(max(clock(), next_one.due or MORNING))
+    if clock() - MORNING > LONGEST_ROLLOUT:
+        return False
+    next_one.turn()
+    return True
 
 
 class _CoreRollout:

@@ -23,7 +23,6 @@ from rollout.model import (
 )
 from rollout.policy import ImagePolicy, PoolPolicy, RingPolicy
 from rollout.pool import start, why_refused
-from rollout.replacing import is_special
 from rollout.replicas import Footprint, largest_wave, shortages, supply
 from rollout.turn import Turn
 from rollout.windows import closes_at, is_open, next_opening
@@ -225,7 +224,7 @@ def _host(host: SessionHost, will: str, reason: str, order: int = 0) -> HostPlan
 def _why_now(turn: Turn, host: SessionHost) -> str:
     if host.is_powered_off:
         return "it is switched off, so nobody is on it; its replacement will be switched off as well"
-    if is_special(turn, host):
+    if host.name in turn.special:
         return "somebody else has drained it; its replacement will be in drain mode as well"
     if not host.load:
         return "it is empty"

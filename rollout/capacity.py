@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import zip_longest
+from operator import attrgetter
 
 from msgspec import Struct, structs
 
@@ -91,7 +92,7 @@ def accepts_sign_ins(host: SessionHost) -> bool:
 
 def would_accept_sign_ins(host: SessionHost) -> bool:
     """The host would accept sign-ins if it were not in drain mode."""
-    return bool(host.vm_id) and host.power == "running" and host.status in ACCEPTING_STATUSES
+    return host.power == "running" and host.status in ACCEPTING_STATUSES and bool(host.vm_id)
 
 
 def free_slots_of(host: SessionHost, pool: HostPool) -> int:
@@ -114,7 +115,9 @@ def count_slots(
     more. Hosts that are unfit, or that somebody else has drained, offer nothing and count for nothing; and no more is
     kept than a pool has without one of its hosts: a small pool could else never be rolled, not even with nobody on it.
     """
-    accepting = [host for host in in_service if accepts_sign_ins(host) and host.registration]
+    accepting = [
+        host for host in in_service if host.allows_new_sessions and host.registration and would_accept_sign_ins(host)
+    ]
     held = list(drained)
     total = (len(accepting) + sum(would_accept_sign_ins(host) for host in held)) * pool.max_session_limit
     wanted = max(math.ceil(total * reserve_percent / 100), math.ceil(forecast * FORECAST_SAFETY))
@@ -186,13 +189,15 @@ def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
     Switched off, unfit, fewest people at work, fewest sessions; among equals one zone after the other, so that no zone
     is emptied before the others.
     """
-    ranked, seen = [], Counter[tuple[object, ...]]()
-    for host in sorted(hosts, key=lambda host: host.name):
+    by_cost: dict[tuple[bool, bool, int, int], dict[str, list[SessionHost]]] = {}
+    for host in sorted(hosts, key=attrgetter("name")):
         cost = (not host.is_powered_off, would_accept_sign_ins(host), host.at_work, host.load)
-        place = (*cost, host.zone)
-        ranked.append(((*cost, seen[place], host.zone, host.name), host))
-        seen[place] += 1
-    return [host for _, host in sorted(ranked, key=lambda pair: pair[0])]
+        by_cost.setdefault(cost, {}).setdefault(host.zone, []).append(host)
+    ordered: list[SessionHost] = []
+    for _, equals in sorted(by_cost.items()):
+        zones = [equals[zone] for zone in sorted(equals)]
+        ordered += [host for one_of_each in zip_longest(*zones) for host in one_of_each if host is not None]
+    return ordered
 
 
 def give_back_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:

@@ -15,7 +15,7 @@ from rollout.model import HostProgress, SessionHost, Stage, count_of
 from rollout.orders import forced_sessions
 from rollout.outcomes import MAX_ATTEMPTS
 from rollout.pace import REMOVAL, ask_from, worth_asking_ahead
-from rollout.replacing import REMOVAL_FAILS, UNDER_WAY, is_special, keep_remains
+from rollout.replacing import REMOVAL_FAILS, UNDER_WAY, keep_remains
 from rollout.retained import is_worth_retaining, retain
 from rollout.steering import STARTS_PER_TURN, drain_step, give_back, restore, settle_steering, why_refused
 from rollout.steps import NotifySessions, RemoveHost
@@ -61,7 +61,8 @@ def those_that_may_go(turn: Turn) -> list[SessionHost]:
     if turn.still_needed <= 0:
         awaited = {p.replaces for p in turn.in_stage(NEW_HOST_STAGES).values() if p.stays_off or p.stays_drained}
         return [host for host in turn.outdated if host.name not in awaited]
-    ordinary = [host for host in turn.outdated if not is_special(turn, host) or host.name in turn.due]
+    kept = turn.special.difference(turn.due)
+    ordinary = [host for host in turn.outdated if host.name not in kept]
     if ordinary or turn.in_stage([Stage.STEERING]):
         return ordinary
     no_room = turn.room <= 0 and not turn.in_stage(NEW_HOST_STAGES)
@@ -160,7 +161,7 @@ def skip(turn: Turn, name: str, code: str, why: str) -> None:
 
 def _drained(turn: Turn) -> list[SessionHost]:
     """Hosts that may go and that nobody new is brokered to: steered, or switched off or drained by somebody else."""
-    return [host for host in those_that_may_go(turn) if turn.is_steered(host) or is_special(turn, host)]
+    return [host for host in those_that_may_go(turn) if turn.is_steered(host) or host.name in turn.special]
 
 
 def _hands_free(turn: Turn) -> int:

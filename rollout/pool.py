@@ -41,7 +41,6 @@ from rollout.policy import PoolPolicy
 from rollout.replacing import (
     advance_new_hosts,
     fail_in_service,
-    is_special,
     keep_quarantined_hosts_marked,
     provision,
 )
@@ -362,7 +361,7 @@ def _free_outdated_hosts(turn: Turn) -> None:
     eligible = those_that_may_go(turn)
     in_time = [host for host in eligible if fits_the_window(turn, host)]
     turn.out_of_time = bool(eligible) and not in_time
-    steer(turn, [host for host in in_time if not is_special(turn, host)])
+    steer(turn, [host for host in in_time if host.name not in turn.special])
     replace_empty_hosts(turn)
     end_what_was_left_behind(turn)
     ask_people_to_leave(turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -438,10 +439,12 @@ def _vanished(turn: Turn, name: str, host: SessionHost | None) -> None:
 
 
 class _Models(NamedTuple):
-    """The outdated hosts that new ones are modelled on, each kind in the order in which they go."""
+    """The outdated hosts that new ones are modelled on, each kind in the order in which they go, and those before them
+    that are on their way out."""
 
     special: list[SessionHost]
     ordinary: list[SessionHost]
+    leaving: list[tuple[str, HostProgress]]
 
     @classmethod
     def of(cls, turn: Turn) -> _Models:
@@ -450,23 +453,25 @@ class _Models(NamedTuple):
         in_hand = [turn.hosts[name] for name in given_back if name in turn.hosts]
         to_go = [host for host in in_hand if turn.is_outdated(host) and host.name not in turn.skipped]
         ordered = drain_order([*turn.outdated, *to_go])
-        special = [host for host in ordered if is_special(turn, host)]
-        return cls(special, [host for host in ordered if not is_special(turn, host)])
+        special = [host for host in ordered if host.name in turn.special]
+        ordinary = [host for host in ordered if host.name not in turn.special]
+        leaving = [(name, host) for name, host in turn.in_stage(LEAVING_STAGES).items() if not _is_particular(host)]
+        return cls(special, ordinary, leaving)
 
 
 def _next_vacancy(turn: Turn, models: _Models, *, for_canary: bool) -> Vacancy:
     """What the next new host takes over: a host that is owed first, else the outdated host that is to go next."""
     if turn.owed:
         return turn.owed.pop(0)
-    followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
-    # Each particular host is followed by exactly one, so these come first. But a canary should run and accept people to
-    # prove anything: it follows a host that does, if there is one.
-    unfollowed = [host for host in models.special if host.name not in followed]
-    if unfollowed and not (for_canary and any(host.name not in followed for host in models.ordinary)):
-        return turn.vacancy_of(unfollowed[0])
-    leaving = [(name, host) for name, host in turn.in_stage(LEAVING_STAGES).items() if not _is_particular(host)]
+    if models.special:
+        followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
+        # Each particular host is followed by exactly one, so these come first. But a canary should run and accept
+        # people to prove anything: it follows a host that does, if there is one.
+        unfollowed = [host for host in models.special if host.name not in followed]
+        if unfollowed and not (for_canary and any(host.name not in followed for host in models.ordinary)):
+            return turn.vacancy_of(unfollowed[0])
     ahead = _made_ahead(turn, len(models.special) + len(models.ordinary))
-    return _ordinary_vacancy(turn, leaving, models.ordinary, ahead=ahead)
+    return _ordinary_vacancy(turn, models.leaving, models.ordinary, ahead=ahead)
 
 
 def _ordinary_vacancy(
@@ -500,19 +505,15 @@ def _is_particular(progress: HostProgress) -> bool:
     return progress.stays_off or progress.stays_drained
 
 
-def is_special(turn: Turn, host: SessionHost) -> bool:
-    """Somebody else switched this host off or into drain mode: its replacement must end the same way."""
-    return host.is_powered_off or turn.is_drained_by_others(host)
-
-
 def _emptiest_zone(turn: Turn, vacancy: Vacancy) -> str:
     """The zone that lacks most hosts of the target version compared with the pool at its start; ties: the vacancy's."""
     if not turn.zones:
         return vacancy.zone
     coming_back = [turn.hosts[name] for name in turn.in_stage([Stage.GIVING_BACK]) if name in turn.hosts]
-    have = [host.zone for host in [*turn.current, *coming_back] if not turn.is_outdated(host)]
-    have += [progress.zone for progress in turn.in_stage(NEW_HOST_STAGES).values()]
-    return max(turn.zones, key=lambda zone: (turn.zones[zone] - have.count(zone), zone == vacancy.zone, zone))
+    have = Counter(host.zone for host in coming_back if not turn.is_outdated(host))
+    have.update(progress.zone for progress in turn.in_stage(NEW_HOST_STAGES).values())
+    have.update(turn.zones_of_current)
+    return max(turn.zones, key=lambda zone: (turn.zones[zone] - have[zone], zone == vacancy.zone, zone))
 
 
 def _minutes(turn: Turn) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -63,6 +64,9 @@ FEW, MANY = 5, 10
 SMALL, LARGE = 100, 1000
 """Hosts of a pool. A look takes all of them in: in a large pool the longest time holds however many are replaced."""
 
+LARGEST, MORE_IN_THE_LARGEST = 10_000, timedelta(minutes=1)
+"""Hosts of the largest pool that is measured. There looks are so much further apart, in pools between accordingly."""
+
 UNHURRIED = timedelta(minutes=5)
 """So much later new hosts and removals are looked at when they hold nothing up: every look is a handful of calls."""
 
@@ -110,9 +114,7 @@ class Turn:
         self.instead_of = state.instead_of
         self.previous = state.previous
         self.hosts = {host.name: host for host in snapshot.hosts}
-        self.phase = state.phase
-        self.reason = state.reason
-        self.message = state.message
+        self.phase, self.reason, self.message = state.phase, state.reason, state.message
         self.desired = state.desired
         self.zones = dict(state.zones)
         self.owed = list(state.owed)
@@ -129,8 +131,7 @@ class Turn:
         self.shapes = list(state.shapes)
         self.blocked = state.blocked
         self.refused_by_reserve = ""
-        self.out_of_time = False
-        self.wants_room = False
+        self.out_of_time = self.wants_room = False
         self.signed_out_now: set[str] = set()
         self.moved = 0
         self.signed_out_before = frozenset(state.signed_out)
@@ -140,13 +141,16 @@ class Turn:
         self._unhurried_wakes: list[datetime] = []
         self.put_in_service = 0
         self._busy: set[str] = set()
+        self.special = frozenset(host.name for host in snapshot.hosts if self._is_special(host))
+        """Names of hosts that somebody else switched off or into drain mode: their replacements end the same way."""
         self._serving = self._in_the_pool(snapshot.hosts)
         self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
         self._slots: tuple[bool, Slots] | None = None
         self._views: _Views | None = None
-        self._drained: int | None = None
+        self._there: tuple[dict[str, datetime], int] | None = None
         self._steered: _Steered | None = None
         self._rate: float | None = None
+        self._zones_of_current: tuple[_Views, Counter[str]] | None = None
 
     # -------------------------------------------------------------------------------------------------- the views
 
@@ -166,6 +170,14 @@ class Turn:
         return self._sorted_out().current
 
     @property
+    def zones_of_current(self) -> Counter[str]:
+        """How many hosts in service on the target version each zone has."""
+        views, known = self._sorted_out(), self._zones_of_current
+        if known is None or known[0] is not views:
+            known = self._zones_of_current = views, Counter(host.zone for host in views.current)
+        return known[1]
+
+    @property
     def left_alone(self) -> list[SessionHost]:
         """Outdated hosts that the rollout has skipped."""
         return self._sorted_out().left_alone
@@ -176,7 +188,8 @@ class Turn:
         views = self._sorted_out()
         known = self._steered
         if known is None or known.of is not views or known.canary_passed != self.canary_passed:
-            steered = [host for host in views.outdated if self.is_steered(host)]
+            hosts = views.outdated if self.canary_passed else ()
+            steered = [host for host in hosts if not host.allows_new_sessions and host.is_held_by(self.rollout_id)]
             known = self._steered = _Steered(views, self.canary_passed, steered)
         return known.hosts
 
@@ -205,10 +218,13 @@ class Turn:
             self._views = views
         return self._views
 
+    def _is_special(self, host: SessionHost) -> bool:
+        return host.is_powered_off or self.is_drained_by_others(host)
+
     def _in_the_pool(self, hosts: Iterable[SessionHost]) -> list[tuple[SessionHost, bool]]:
         """The hosts that have both halves and that nobody takes away, and whether each is outdated."""
         return [
-            (host, self.is_outdated(host))
+            (host, is_outdated(host, self.target, self.instead_of))
             for host in hosts
             if host.vm_id and host.registration and host.provisioning != "Deleting" and not is_set_aside(host)
         ]
@@ -290,13 +306,13 @@ class Turn:
 
         A host that people are leaving is there until it is removed. Current hosts that have fallen sick do not count.
         """
-        fit = len(self.current)
-        if unfit := set(self.unfit):
-            fit -= sum(host.name in unfit for host in self.current)
-        if self._drained is None:
-            self._drained = sum(name in self.hosts for name in self.in_stage(DRAINED_STAGES))
-        there = fit + len(self.outdated) + len(self.left_alone) + self._drained
-        return there - self.desired + self.max_unavailable
+        if self._there is None or self._there[0] is not self.sick:
+            fit = len(self.current)
+            if unfit := set(self.unfit):
+                fit -= sum(host.name in unfit for host in self.current)
+            drained = len(self.in_stage(DRAINED_STAGES).keys() & self.hosts.keys())
+            self._there = self.sick, fit + len(self.outdated) + len(self.left_alone) + drained
+        return self._there[1] - self.desired + self.max_unavailable
 
     @property
     def sign_ins_per_hour(self) -> float:
@@ -377,11 +393,11 @@ class Turn:
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
         before = self.in_hand.get(name)
-        if before is None and name in self.hosts:
-            self._views = None
-        self._by_stage.clear()
+        if before is None and (host := self.hosts.get(name)) is not None and self._views is not None:
+            self._views = _Views(*([other for other in view if other is not host] for view in self._views))
         if before is None or (before.stage, before.stays_drained) != (progress.stage, progress.stays_drained):
             self._forget_counts()
+        self._sort_in(name, before, progress)
         self.in_hand[name] = progress
 
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
@@ -397,7 +413,23 @@ class Turn:
         self._forget_counts()
         if name in self.hosts:
             self._views = None
-        return self.in_hand.pop(name)
+        dropped = self.in_hand.pop(name)
+        self._sort_in(name, dropped, None)
+        return dropped
+
+    def _sort_in(self, name: str, before: HostProgress | None, after: HostProgress | None) -> None:
+        """Keep what is known of the hosts in each stage: hundreds of hosts change in a turn, each a little.
+
+        What somebody may be going through is never made longer or shorter, and stays in the order of `in_hand`.
+        """
+        for stages, found in list(self._by_stage.items()):
+            was, will = before is not None and before.stage in stages, after is not None and after.stage in stages
+            if was and after is not None and will:
+                self._by_stage[stages][name] = after
+            elif before is None and after is not None and will:
+                self._by_stage[stages] = {**found, name: after}
+            elif was or will:
+                del self._by_stage[stages]
 
     def skip(self, name: str, code: str) -> None:
         """The rollout leaves this outdated host alone, for the reason of this code."""
@@ -419,8 +451,7 @@ class Turn:
 
     def _forget_counts(self) -> None:
         """What was counted of the hosts in each stage has changed."""
-        self._by_stage.clear()
-        self._drained = self._slots = None
+        self._there = self._slots = None
 
     def is_due(self, progress: HostProgress) -> bool:
         """The next attempt at this host's step may be made now."""
@@ -523,7 +554,8 @@ class Turn:
         replaced = len(self.in_stage([*NEW_HOST_STAGES, Stage.REMOVING]))
         for_few = _between(MANY, replaced, FEW)
         for_large = _between(SMALL, self.desired, LARGE)
-        return TOGETHER_AT_LEAST + max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)
+        longer = max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)
+        return TOGETHER_AT_LEAST + longer + _between(LARGE, self.desired, LARGEST) * MORE_IN_THE_LARGEST
 
     @property
     def is_hurried(self) -> bool:

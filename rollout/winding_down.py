@@ -12,7 +12,7 @@ from rollout.commands import Command
 from rollout.drain import withdrawn_notice
 from rollout.leaving import advance_leaving_hosts, start_wave
 from rollout.model import Phase, Stage, count_of, short_version
-from rollout.replacing import advance_new_hosts, is_marked, is_special, keep_quarantined_hosts_marked, provision
+from rollout.replacing import advance_new_hosts, is_marked, keep_quarantined_hosts_marked, provision
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_all, give_back_while_short
 from rollout.steps import Decision
 from rollout.turn import NEW_HOST_STAGES, SOON, Turn
@@ -135,7 +135,7 @@ def _give_back_all_but_the_surplus(turn: Turn, why: str) -> None:
     for host in give_back_order(turn.steered)[: max(0, min(len(turn.steered) - too_many, STARTS_PER_TURN))]:
         give_back(turn, host.name, why)
     # One that somebody switched off or drained goes when its replacement is there, else only if there is no other.
-    ordinary = [host for host in turn.outdated if not is_special(turn, host)]
+    ordinary = [host for host in turn.outdated if host.name not in turn.special]
     replaced = [host for host in turn.outdated if host.name in turn.due]
     candidates = replaced or ordinary or turn.outdated or turn.current
     if wave := start_wave(turn, too_many, candidates):

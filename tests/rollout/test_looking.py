@@ -104,7 +104,7 @@ def test_the_more_hosts_are_replaced_at_a_time_the_less_one_of_them_waits_for_an
     assert look(apart + 1) == timedelta(seconds=90)
 
 
-@pytest.mark.parametrize(("desired", "apart"), [(100, 24), (550, 42), (1000, 60), (9000, 60)])
+@pytest.mark.parametrize(("desired", "apart"), [(100, 24), (550, 42), (1000, 60), (10_000, 120)])
 def test_the_larger_the_pool_the_more_is_looked_at_together(desired: int, apart: int) -> None:
     """A look takes in every host of the pool, so that in a large one it costs more."""
     turn = Turn(a_rolling_state(a_pool(), MANY_NEW, desired=desired), a_pool(), a_policy(), MORNING)
