@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -337,7 +338,7 @@ def test_a_late_list_makes_a_drain_nobody_elses() -> None:
     late = [structs.replace(h, allows_new_sessions=h.name != name) for h in snapshot.hosts]
     trial.drains_in(structs.replace(snapshot, hosts=tuple(late)), name)
     for accepts in (False, True):
-        trial.as_rollout(lambda on=accepts: trial.estate.hosts.update(trial.pool, name, allow_new_session=on))
+        trial.as_rollout(partial(trial.estate.hosts.update, trial.pool, name, allow_new_session=accepts))
     assert trial.watch.violations == []
 
 
