@@ -6,7 +6,7 @@ again with the same or a newer snapshot after a crash at any point: what is done
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import structs
 
@@ -68,6 +68,12 @@ from rollout.winding_down import (
     wind_down_superseded,
 )
 from rollout.windows import closes_at, is_open, next_opening
+
+MINUTE = timedelta(minutes=1)
+
+LONGEST_UNSEEN = timedelta(minutes=15)
+"""So long a canary that bakes may go without a look, as when the pool cannot be read once or twice. After more, nobody
+knows that it was well all the time."""
 
 TELLING_ATTEMPTS = 3
 """Failed attempts at one step that are worth mentioning: one or two happen every day."""
@@ -415,8 +421,13 @@ def _bake_canary(turn: Turn) -> None:
         turn.bake_until = None
         return
     sick = [name for name in turn.canary if name in turn.sick]
-    if turn.bake_until is None or sick:
+    seen_at = turn.before.canary_seen_at
+    unseen = timedelta() if seen_at is None else turn.now - seen_at
+    if turn.bake_until is None or sick or unseen > LONGEST_UNSEEN:
         turn.bake_until = turn.now + turn.policy.canary.bake
+    if unseen > LONGEST_UNSEEN:
+        anew = "it must stay good for the whole time anew"
+        turn.tell(f"nobody has looked at the canary {', '.join(turn.canary)} for {unseen // MINUTE} minutes: {anew}")
     if newly_sick := [name for name in sick if name not in turn.before.sick]:
         turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")
     if turn.now >= turn.bake_until:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from rollout.model import QUARANTINE_TAG, Phase
@@ -58,6 +60,24 @@ def test_a_canary_that_wobbles_bakes_anew() -> None:
 
     assert world.now >= first + minutes(20)
     assert not drained_outdated_hosts(world) or world.state.canary_passed
+
+
+@pytest.mark.parametrize(("unseen", "passes"), [(minutes(15), True), (minutes(16), False), (hours(3), False)])
+def test_a_canary_that_nobody_has_looked_at_for_long_bakes_anew(unseen: timedelta, passes: bool) -> None:
+    """The app stood still: what became of the canary meanwhile nobody knows."""
+    world = World().run(Phase.BAKING)
+    until = world.state.bake_until
+    assert until is not None
+    world.run_for(until - world.now - minutes(14))
+    seen = world.state.canary_seen_at
+    assert seen is not None
+
+    world.now = seen + unseen
+    world.turn()
+
+    assert world.state.bake_until == (until if passes else seen + unseen + minutes(30))
+    assert world.told(f"nobody has looked at the canary avd-013 for {unseen // minutes(1)} minutes") is not passes
+    world.run(lambda world: world.state.canary_passed)
 
 
 def test_a_canary_that_stays_unhealthy_while_it_bakes_halts_the_rollout() -> None:
