@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "cost.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "cost.md").read_text("utf-8")
 
 
 def number(text: str) -> float:
@@ -52,4 +54,12 @@ def test_the_app_costs_what_its_parts_cost() -> None:
     assert [number(count) for count, _ in told] == operations
     storage = [round(count * per_operation, 2) for count in operations]
     assert [number(amount) for _, amount in told] == storage
-    assert [number(cell) for cell in cells("The app")] == [round(5.60 + one, 2) for one in storage]
+    alerts = number(cells("Alerts")[1])
+    assert [number(cell) for cell in cells("The app")] == [round(alerts + one, 2) for one in storage]
+
+
+def test_the_alerts_that_are_paid_for_are_those_that_are_deployed() -> None:
+    every = [rule["every"] for rule in json.loads((ROOT / "infra" / "alerts.json").read_text("utf-8"))]
+    often = every.count("PT5M")
+
+    assert cells("Alerts")[0].startswith(f"{often} x 1.50 + {len(every) - often} x 0.50 + 0.10 = ")
