@@ -69,8 +69,6 @@ from rollout.winding_down import (
 )
 from rollout.windows import closes_at, is_open, next_opening
 
-MINUTE = timedelta(minutes=1)
-
 LONGEST_UNSEEN = timedelta(minutes=15)
 """So long a canary that bakes may go without a look, as when the pool cannot be read once or twice. After more, nobody
 knows that it was well all the time."""
@@ -426,8 +424,8 @@ def _bake_canary(turn: Turn) -> None:
     if turn.bake_until is None or sick or unseen > LONGEST_UNSEEN:
         turn.bake_until = turn.now + turn.policy.canary.bake
     if unseen > LONGEST_UNSEEN:
-        anew = "it must stay good for the whole time anew"
-        turn.tell(f"nobody has looked at the canary {', '.join(turn.canary)} for {unseen // MINUTE} minutes: {anew}")
+        canary, anew = ", ".join(turn.canary), "it must stay good for the whole time anew"
+        turn.tell(f"nobody has looked at the canary {canary} for {unseen // timedelta(minutes=1)} minutes: {anew}")
     if newly_sick := [name for name in sick if name not in turn.before.sick]:
         turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")
     if turn.now >= turn.bake_until:
