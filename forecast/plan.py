@@ -210,9 +210,10 @@ def _footprint(policy: PoolPolicy, snapshot: PoolSnapshot) -> Footprint:
 
 
 def _hosts(turn: Turn) -> tuple[HostPlan, ...]:
-    going = drain_order(turn.outdated)
+    going = list(drain_order(turn.outdated))
+    names = {host.name for host in going}
     replaced = [_host(host, "be replaced", _why_now(turn, host), n) for n, host in enumerate(going, 1)]
-    rest = [host for host in turn.hosts.values() if host not in going]
+    rest = [host for host in turn.hosts.values() if host.name not in names]
     return (*replaced, *(_host(host, *_why_left(turn, host)) for host in rest))
 
 

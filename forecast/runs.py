@@ -192,7 +192,7 @@ def _part_of(snapshot: PoolSnapshot, policy: PoolPolicy) -> tuple[PoolSnapshot, 
     if len(snapshot.hosts) <= MOST_HOSTS:
         return snapshot, policy, 1
     scale = len(snapshot.hosts) / MOST_HOSTS
-    ordered = drain_order(snapshot.hosts)
+    ordered = list(drain_order(snapshot.hosts))
     chosen = sorted((ordered[int((n + 0.5) * scale)] for n in range(MOST_HOSTS)), key=lambda host: host.name)
     scaled = structs.replace(
         policy,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from operator import attrgetter
@@ -100,6 +100,39 @@ def free_slots_of(host: SessionHost, pool: HostPool) -> int:
     return max(0, pool.max_session_limit - host.load) if accepts_sign_ins(host) else 0
 
 
+class SlotCount:
+    """Session slots counted host by host: a host that changes hands is taken out and put in again, and no other."""
+
+    def __init__(self, pool: HostPool) -> None:
+        """Nothing is counted yet."""
+        self._limit = pool.max_session_limit
+        self._accepting = self._free = self._held = self._at_work = 0
+
+    def add(
+        self, in_service: Iterable[SessionHost] = (), drained: Iterable[SessionHost] = (), *, times: int = 1
+    ) -> None:
+        """Count these hosts, as in `count_slots`; with -1 as `times` no more."""
+        for host in in_service:
+            if host.allows_new_sessions and host.registration and would_accept_sign_ins(host):
+                self._accepting += times
+                self._free += times * max(0, self._limit - host.load)
+        for host in drained:
+            self._held += times * would_accept_sign_ins(host)
+            self._at_work += times * host.at_work
+
+    def slots(self, reserve_percent: int, forecast: float) -> Slots:
+        """The slots of what is counted, with the reserve that `count_slots` describes."""
+        total = (self._accepting + self._held) * self._limit
+        wanted = max(math.ceil(total * reserve_percent / 100), math.ceil(forecast * FORECAST_SAFETY))
+        return Slots(
+            free=self._free,
+            reserve=max(0, min(wanted, total - self._limit)),
+            accepting=self._accepting,
+            at_work=self._at_work,
+            keeps=reserve_percent > 0,
+        )
+
+
 def count_slots(
     pool: HostPool,
     in_service: Iterable[SessionHost],
@@ -115,19 +148,9 @@ def count_slots(
     more. Hosts that are unfit, or that somebody else has drained, offer nothing and count for nothing; and no more is
     kept than a pool has without one of its hosts: a small pool could else never be rolled, not even with nobody on it.
     """
-    accepting = [
-        host for host in in_service if host.allows_new_sessions and host.registration and would_accept_sign_ins(host)
-    ]
-    held = list(drained)
-    total = (len(accepting) + sum(would_accept_sign_ins(host) for host in held)) * pool.max_session_limit
-    wanted = max(math.ceil(total * reserve_percent / 100), math.ceil(forecast * FORECAST_SAFETY))
-    return Slots(
-        free=sum(max(0, pool.max_session_limit - host.load) for host in accepting),
-        reserve=max(0, min(wanted, total - pool.max_session_limit)),
-        accepting=len(accepting),
-        at_work=sum(host.at_work for host in held),
-        keeps=reserve_percent > 0,
-    )
+    count = SlotCount(pool)
+    count.add(in_service, drained)
+    return count.slots(reserve_percent, forecast)
 
 
 def sign_in_rate(hosts: Iterable[SessionHost], now: datetime) -> float:
@@ -136,11 +159,12 @@ def sign_in_rate(hosts: Iterable[SessionHost], now: datetime) -> float:
     Counted from when the sessions that exist began, so that nothing needs to be remembered between two looks; people
     who came and went in between are missed. What a host counts beyond what is listed has begun since it was listed.
     """
-    hosts = list(hosts)
-    began = [session.began for host in hosts for session in host.sessions if session.began is not None]
-    unlisted = sum(host.load - len(host.sessions) for host in hosts)
     short_from, long_from = (now - span for span in _RATE_WINDOWS)
-    of_late = [moment for moment in began if moment >= long_from]
+    unlisted, of_late = 0, []
+    for host in hosts:
+        if host.load:
+            unlisted += host.load - len(host.sessions)
+            of_late += [s.began for s in host.sessions if s.began is not None and s.began >= long_from]
     short, long = unlisted + sum(moment >= short_from for moment in of_late), unlisted + len(of_late)
     return max(float(long), 6.0 * short if short >= _ENOUGH_TO_COUNT else 0.0)
 
@@ -183,21 +207,22 @@ def _room_to_move(slots: Slots, people: int) -> Slots:
     return structs.replace(slots, reserve=max(slots.reserve, math.ceil(slots.reserve * GIVE_BACK_BELOW) + people))
 
 
-def drain_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:
+def drain_order(hosts: Iterable[SessionHost]) -> Iterator[SessionHost]:
     """Outdated hosts in the order in which replacing them costs people least.
 
     Switched off, unfit, fewest people at work, fewest sessions; among equals one zone after the other, so that no zone
-    is emptied before the others.
+    is emptied before the others. Worked out as far as it is asked for: mostly the first few of thousands are.
     """
-    by_cost: dict[tuple[bool, bool, int, int], dict[str, list[SessionHost]]] = {}
-    for host in sorted(hosts, key=attrgetter("name")):
+    by_cost: dict[tuple[bool, bool, int, int], list[SessionHost]] = {}
+    for host in hosts:
         cost = (not host.is_powered_off, would_accept_sign_ins(host), host.at_work, host.load)
-        by_cost.setdefault(cost, {}).setdefault(host.zone, []).append(host)
-    ordered: list[SessionHost] = []
-    for _, equals in sorted(by_cost.items()):
-        zones = [equals[zone] for zone in sorted(equals)]
-        ordered += [host for one_of_each in zip_longest(*zones) for host in one_of_each if host is not None]
-    return ordered
+        by_cost.setdefault(cost, []).append(host)
+    for cost in sorted(by_cost):
+        zones: dict[str, list[SessionHost]] = {}
+        for host in sorted(by_cost[cost], key=attrgetter("name")):
+            zones.setdefault(host.zone, []).append(host)
+        for one_of_each in zip_longest(*(zones[zone] for zone in sorted(zones))):
+            yield from (host for host in one_of_each if host is not None)
 
 
 def give_back_order(hosts: Iterable[SessionHost]) -> list[SessionHost]:

@@ -81,8 +81,10 @@ def judge_pool(
     `current` are the hosts in service on the target version, `in_service` those and the outdated ones, `unfit` those
     that have fallen sick since the rollout began. Example: 2 of 9 current hosts sick is 22 %, above 20 %.
     """
+    if not unfit:
+        return GOOD
     unfit_current = [host.name for host in current if host.name in unfit]
-    if _percent(len(unfit_current), _running(current)) > policy.max_unhealthy_current_percent:
+    if _percent_of_running(len(unfit_current), current) > policy.max_unhealthy_current_percent:
         return HostHealth(
             False,
             "TooManyUnhealthyCurrentHosts",
@@ -91,7 +93,7 @@ def judge_pool(
             f"more than {policy.max_unhealthy_current_percent} %",
         )
     unfit_in_service = sum(host.name in unfit for host in in_service)
-    if _percent(unfit_in_service, _running(in_service)) > policy.max_unhealthy_percent:
+    if _percent_of_running(unfit_in_service, in_service) > policy.max_unhealthy_percent:
         return HostHealth(
             False,
             "TooManyUnhealthyHosts",
@@ -105,5 +107,6 @@ def _running(hosts: list[SessionHost]) -> int:
     return sum(not host.is_powered_off for host in hosts)
 
 
-def _percent(part: int, whole: int) -> float:
-    return 100 * part / whole if part > 0 and whole else 0
+def _percent_of_running(part: int, hosts: list[SessionHost]) -> float:
+    whole = _running(hosts) if part else 0
+    return 100 * part / whole if whole else 0

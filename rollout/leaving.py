@@ -6,6 +6,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import islice
 
 from msgspec import structs
 
@@ -63,9 +64,9 @@ def those_that_may_go(turn: Turn) -> list[SessionHost]:
         return [host for host in turn.outdated if host.name not in awaited]
     kept = turn.special.difference(turn.due)
     ordinary = [host for host in turn.outdated if host.name not in kept]
-    if ordinary or turn.in_stage([Stage.STEERING]):
+    if ordinary or turn.number_in([Stage.STEERING]):
         return ordinary
-    no_room = turn.room <= 0 and not turn.in_stage(NEW_HOST_STAGES)
+    no_room = turn.room <= 0 and not turn.number_in(NEW_HOST_STAGES)
     return turn.outdated if turn.policy.strategy == "in_place" or no_room else []
 
 
@@ -95,7 +96,7 @@ def end_what_was_left_behind(turn: Turn) -> None:
     """Begin to empty drained hosts on which nobody is at work: their disconnected sessions have their own grace."""
     left = [host for host in _drained(turn) if host.load and not host.at_work and not host.is_powered_off]
     limit = max(0, min(_hands_free(turn), STARTS_PER_TURN))
-    for host in [host for host in drain_order(left) if fits_the_window(turn, host)][:limit]:
+    for host in list(islice((host for host in drain_order(left) if fits_the_window(turn, host)), limit)):
         _start_draining(turn, host, asked=False)
 
 
@@ -115,8 +116,9 @@ def ask_people_to_leave(turn: Turn) -> None:
         return  # as long as no new host can be made, those who left would have left for nothing
     waiting = [h for h in _drained(turn) if h.at_work and not h.is_powered_off]
     waiting += [turn.hosts[n] for n, p in turn.in_stage([Stage.DRAINING]).items() if not p.asked and n in turn.hosts]
-    candidates = [host for host in drain_order(waiting) if host.at_work and fits_the_window(turn, host)]
     limit = _worth_asking(turn)
+    in_order = (host for host in drain_order(waiting) if host.at_work and fits_the_window(turn, host))
+    candidates = list(islice(in_order, max(1, limit)))
     asked = _choose_to_ask(turn, candidates, limit)
     turn.wants_room = len(asked) < min(len(candidates), limit)
     if asked:
@@ -134,7 +136,7 @@ def start_wave(turn: Turn, limit: int, hosts: list[SessionHost] | None = None) -
     For the canary in place, and to bring a pool back to its size. No more than the pool can spare, no more than
     `limit`, no more in hand at once than `max_wave`.
     """
-    spare = turn.removable - len(turn.in_stage(DRAINED_STAGES))
+    spare = turn.removable - turn.number_in(DRAINED_STAGES)
     if turn.policy.strategy == "surge":
         spare -= turn.max_unavailable  # nobody is asked to leave before there is a host more than the pool needs
     limit = min(limit, spare, _hands_free(turn), STARTS_PER_TURN)
@@ -166,7 +168,7 @@ def _drained(turn: Turn) -> list[SessionHost]:
 
 def _hands_free(turn: Turn) -> int:
     """Hosts that may be emptied or removed besides those that are."""
-    return turn.most_in_a_wave - len(turn.in_stage(LEAVING_STAGES))
+    return turn.most_in_a_wave - turn.number_in(LEAVING_STAGES)
 
 
 def _worth_asking(turn: Turn) -> int:

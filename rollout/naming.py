@@ -12,6 +12,9 @@ MAX_NAME_LENGTH = 15
 MIN_DIGITS = 3
 """`avd-007` rather than `avd-7`: names sort as people expect up to 999 hosts."""
 
+MOST_KNOWN = 65_536
+"""Names of one prefix whose numbers are kept in memory."""
+
 MAX_PREFIX_LENGTH = MAX_NAME_LENGTH - MIN_DIGITS - 1
 """What the digits and the hyphen before them leave to the prefix, its own final hyphen not counted."""
 
@@ -70,13 +73,28 @@ def _highest_possible(stem: str) -> int:
     return 10**digits - 1 if digits >= MIN_DIGITS else 0
 
 
+class _Numbers(dict[str, int]):
+    """The numbers of the names with one stem, 0 of any other name: the same thousands are asked for turn by turn."""
+
+    def __init__(self, stem: str) -> None:
+        super().__init__()
+        self._stem = stem
+
+    def __missing__(self, name: str) -> int:
+        if len(self) >= MOST_KNOWN:
+            self.clear()
+        number = self[name] = _number(self._stem, name)
+        return number
+
+
+_numbers_with = lru_cache(maxsize=64)(_Numbers)
+
+
 def _numbers(stem: str, names_in_use: Iterable[str]) -> set[int]:
-    return {_number(stem, name) for name in names_in_use} - {0}
+    return set(map(_numbers_with(stem).__getitem__, names_in_use)) - {0}
 
 
-@lru_cache(maxsize=65_536)
 def _number(stem: str, name: str) -> int:
-    """The number of a name with this stem, 0 of any other name. The same thousands of names are read turn by turn."""
     name = name.lower().split(".")[0]
     digits = name[len(stem) :]
     is_ours = name.startswith(stem) and digits.isascii() and digits.isdigit() and len(name) <= MAX_NAME_LENGTH

@@ -23,7 +23,7 @@ def ask_from(turn: Turn) -> datetime | None:
     over = _to_be_over_at(turn)
     if over is None:
         return None
-    left = len(turn.outdated) + len(turn.in_stage(LEAVING_STAGES)) + len(turn.in_stage(NEW_HOST_STAGES))
+    left = len(turn.outdated) + turn.number_in(LEAVING_STAGES | NEW_HOST_STAGES)
     groups = math.ceil(left / turn.at_a_time)
     return over - turn.policy.drain.grace - groups * cycle(turn)
 

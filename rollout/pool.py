@@ -318,11 +318,11 @@ def _take_strays_in_hand(turn: Turn) -> None:
     pool's rollouts only, so such a host belongs to nobody, whichever rollout its tag names.
     """
     for host in turn.hosts.values():
-        if ROLLOUT_TAG not in host.tags or not host.vm_id or is_set_aside(host):
-            continue
-        if host.name in turn.in_hand or host.name in turn.quarantined:
+        if ROLLOUT_TAG not in host.tags or host.name in turn.in_hand:
             continue
         if turn.is_steered(host) and turn.is_outdated(host) and host.name not in turn.skipped:
+            continue
+        if not host.vm_id or is_set_aside(host) or host.name in turn.quarantined:
             continue
         stage = Stage.GIVING_BACK if host.registration else Stage.DISCARDING
         # A host just put into service may be listed with its tag a little longer: it is looked at again first.
@@ -376,7 +376,7 @@ def _free_outdated_hosts(turn: Turn) -> None:
 def _shed_surplus(turn: Turn) -> None:
     """Make the pool as large as it was: skipped hosts that have emptied go before hosts on the new version."""
     emptied = [host for host in turn.left_alone if not host.load and turn.skipped[host.name] == GRACE_ENDED]
-    too_many = turn.to_shed - len(turn.in_stage(DRAINED_STAGES))  # those that leave already are still counted
+    too_many = turn.to_shed - turn.number_in(DRAINED_STAGES)  # those that leave already are still counted
     wave = start_wave(turn, too_many, emptied or turn.current)
     for host in emptied:
         if host.name in turn.in_hand:
@@ -401,7 +401,7 @@ def _bring_up_canary(turn: Turn, *, in_window: bool) -> None:
     if missing <= 0:
         return
     if turn.policy.strategy == "in_place" and in_window:
-        on_the_way = len(turn.in_stage(LEAVING_STAGES)) + len(turn.owed)
+        on_the_way = turn.number_in(LEAVING_STAGES) + len(turn.owed)
         if first := start_wave(turn, limit=missing - on_the_way):
             turn.tell(f"draining {', '.join(first)} to make room for the canary")
     if _may_provision(turn):

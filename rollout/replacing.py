@@ -51,7 +51,7 @@ EXTENSION_ATTEMPTS = 3
 
 def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
     """Start up to `limit` new hosts, as many as are needed and there is room for; returns their names."""
-    creating = len(turn.in_stage(NEW_HOST_STAGES))
+    creating = turn.number_in(NEW_HOST_STAGES)
     needed = turn.still_needed - _to_be_owed(turn)
     count = min(limit, needed, turn.room, hosts_of(turn.policy.max_creating, turn.desired) - creating)
     if turn.blocked is not None:
@@ -82,7 +82,7 @@ def _probes(turn: Turn, blocked: Blocked) -> int:
     if blocked.retry_at > turn.now:
         turn.wake(blocked.retry_at)
         return 0
-    return 0 if turn.in_stage([Stage.PROVISIONING]) else 1
+    return 0 if turn.number_in([Stage.PROVISIONING]) else 1
 
 
 def advance_new_hosts(turn: Turn) -> None:
@@ -452,7 +452,7 @@ class _Models(NamedTuple):
         given_back = turn.in_stage([Stage.STEERING, Stage.GIVING_BACK])
         in_hand = [turn.hosts[name] for name in given_back if name in turn.hosts]
         to_go = [host for host in in_hand if turn.is_outdated(host) and host.name not in turn.skipped]
-        ordered = drain_order([*turn.outdated, *to_go])
+        ordered = list(drain_order([*turn.outdated, *to_go]))
         special = [host for host in ordered if host.name in turn.special]
         ordinary = [host for host in ordered if host.name not in turn.special]
         leaving = [(name, host) for name, host in turn.in_stage(LEAVING_STAGES).items() if not _is_particular(host)]
@@ -496,9 +496,9 @@ def _ordinary_vacancy(
 
 def _made_ahead(turn: Turn, to_go: int) -> int:
     """New hosts that exist or are on their way for outdated ones that are still there (`to_go` of them, or leaving)."""
-    there = to_go + len(turn.in_stage(LEAVING_STAGES))
+    there = to_go + turn.number_in(LEAVING_STAGES)
     gone = turn.desired - len(turn.left_alone) - there
-    return len(turn.current) + len(turn.in_stage(NEW_HOST_STAGES)) + turn.coming_back - gone
+    return len(turn.current) + turn.number_in(NEW_HOST_STAGES) + turn.coming_back - gone
 
 
 def _is_particular(progress: HostProgress) -> bool:

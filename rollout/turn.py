@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import structs
 
-from rollout.capacity import Slots, count_slots, free_slots_of, sign_in_rate
+from rollout.capacity import SlotCount, Slots, free_slots_of, sign_in_rate
 from rollout.counting import count
 from rollout.health import fallen_sick
 from rollout.model import (
@@ -32,6 +33,8 @@ from rollout.steps import Decision, NotifySessions, Step
 NEW_HOST_STAGES = frozenset({Stage.RESTORING, Stage.PROVISIONING, Stage.JOINING, Stage.VERIFYING})
 LEAVING_STAGES = frozenset({Stage.DRAINING, Stage.REMOVING})
 DRAINED_STAGES = frozenset({Stage.STEERING, Stage.DRAINING})
+HELD_STAGES = DRAINED_STAGES | {Stage.GIVING_BACK}
+"""Hosts in hand that would accept sign-ins if the rollout did not keep people off them."""
 
 HOST_GONE = "HostGone"
 """Skip reason of a registration whose VM no longer exists. It is lifted when the VM is seen again."""
@@ -93,6 +96,11 @@ def is_set_aside(host: SessionHost) -> bool:
     return QUARANTINE_TAG in host.tags or host.is_retained
 
 
+def _is_in_the_pool(host: SessionHost) -> bool:
+    """It has both halves, nobody takes it away, and it is not set aside."""
+    return bool(host.vm_id and host.registration) and host.provisioning != "Deleting" and not is_set_aside(host)
+
+
 class Turn:
     """A rollout's turn: mutable while it is decided, frozen into a Decision at the end.
 
@@ -103,15 +111,10 @@ class Turn:
     def __init__(self, state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now: datetime) -> None:
         """Copy what changes out of `state`; neither `state` nor `snapshot` is modified."""
         self.before = state
-        self.pool = snapshot.pool
-        self.image = snapshot.image
-        self.scaling = snapshot.scaling
+        self.pool, self.image, self.scaling = snapshot.pool, snapshot.image, snapshot.scaling
         self.names_in_use = snapshot.names_in_use
-        self.policy = policy
-        self.now = now
-        self.rollout_id = state.rollout_id
-        self.target = state.target
-        self.instead_of = state.instead_of
+        self.policy, self.now = policy, now
+        self.rollout_id, self.target, self.instead_of = state.rollout_id, state.target, state.instead_of
         self.previous = state.previous
         self.hosts = {host.name: host for host in snapshot.hosts}
         self.phase, self.reason, self.message = state.phase, state.reason, state.message
@@ -120,9 +123,7 @@ class Turn:
         self.owed = list(state.owed)
         self.due = [name for name in state.due if name in self.hosts]
         self.wave = state.wave
-        self.canary = state.canary
-        self.bake_until = state.bake_until
-        self.canary_passed = state.canary_passed
+        self.canary, self.bake_until, self.canary_passed = state.canary, state.bake_until, state.canary_passed
         self.in_hand = dict(state.in_hand)
         self.quarantined = dict(state.quarantined)
         self.skipped = dict(state.skipped)
@@ -141,16 +142,35 @@ class Turn:
         self._unhurried_wakes: list[datetime] = []
         self.put_in_service = 0
         self._busy: set[str] = set()
-        self.special = frozenset(host.name for host in snapshot.hosts if self._is_special(host))
+        self.special: set[str] = set()
         """Names of hosts that somebody else switched off or into drain mode: their replacements end the same way."""
-        self._serving = self._in_the_pool(snapshot.hosts)
+        self._serving: list[SessionHost] = []
+        self._outdated_versions: frozenset[str] = frozenset()
+        self._look_at(snapshot.hosts)
         self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
+        self._number_in = Counter(progress.stage for progress in state.in_hand.values())
+        self._number_there = Counter(host.stage for name, host in state.in_hand.items() if name in self.hosts)
+        self._slot_count: tuple[bool, SlotCount] | None = None
         self._slots: tuple[bool, Slots] | None = None
         self._views: _Views | None = None
+        self._taken: set[str] = set()
         self._there: tuple[dict[str, datetime], int] | None = None
         self._steered: _Steered | None = None
         self._rate: float | None = None
         self._zones_of_current: tuple[_Views, Counter[str]] | None = None
+
+    def _look_at(self, hosts: Iterable[SessionHost]) -> None:
+        """Find out at once what does not change in a turn: a pool has thousands of hosts, of a handful of versions."""
+        one_of_each_version: dict[str, SessionHost] = {}
+        for host in hosts:
+            if _is_in_the_pool(host):
+                self._serving.append(host)
+            if (host.power != "running" or not host.allows_new_sessions) and self._is_special(host):
+                self.special.add(host.name)
+            one_of_each_version[host.image_version_id] = host
+        self._outdated_versions = frozenset(
+            version for version, host in one_of_each_version.items() if is_outdated(host, self.target, self.instead_of)
+        )
 
     # -------------------------------------------------------------------------------------------------- the views
 
@@ -199,35 +219,28 @@ class Turn:
 
     def is_outdated(self, host: SessionHost) -> bool:
         """The host must be replaced: it runs an older version than the target, or the one that is rolled back."""
-        return is_outdated(host, self.target, self.instead_of)
+        return host.image_version_id in self._outdated_versions
 
     def _sorted_out(self) -> _Views:
         """Every host looked at once for all views, and again only when a host has changed hands: pools are large."""
         if self._views is None:
-            views = _Views([], [], [], [])
-            for host, outdated in self._serving:
-                if host.name in self.in_hand or host.name in self.quarantined:
-                    continue
-                views.settled.append(host)
-                if not outdated:
-                    views.current.append(host)
-                elif host.name in self.skipped:
-                    views.left_alone.append(host)
-                else:
-                    views.outdated.append(host)
-            self._views = views
+            in_hand, quarantined, outdated_versions = self.in_hand, self.quarantined, self._outdated_versions
+            settled = [host for host in self._serving if (name := host.name) not in in_hand and name not in quarantined]
+            outdated = [host for host in settled if host.image_version_id in outdated_versions]
+            self._views = _Views(
+                settled,
+                outdated=[host for host in outdated if host.name not in self.skipped] if self.skipped else outdated,
+                current=[host for host in settled if host.image_version_id not in outdated_versions],
+                left_alone=[host for host in outdated if host.name in self.skipped] if self.skipped else [],
+            )
+        elif self._taken:
+            # Dozens of hosts are taken in hand one after the other: they leave the views together.
+            self._views = _Views(*([host for host in view if host.name not in self._taken] for view in self._views))
+        self._taken.clear()
         return self._views
 
     def _is_special(self, host: SessionHost) -> bool:
         return host.is_powered_off or self.is_drained_by_others(host)
-
-    def _in_the_pool(self, hosts: Iterable[SessionHost]) -> list[tuple[SessionHost, bool]]:
-        """The hosts that have both halves and that nobody takes away, and whether each is outdated."""
-        return [
-            (host, is_outdated(host, self.target, self.instead_of))
-            for host in hosts
-            if host.vm_id and host.registration and host.provisioning != "Deleting" and not is_set_aside(host)
-        ]
 
     def in_stage(self, stages: Iterable[Stage]) -> Mapping[str, HostProgress]:
         """The hosts in hand that are in one of these stages."""
@@ -238,6 +251,10 @@ class Turn:
             self._by_stage[wanted] = found
         return found
 
+    def number_in(self, stages: Iterable[Stage]) -> int:
+        """How many hosts in hand are in one of these stages."""
+        return sum(self._number_in[stage] for stage in stages)
+
     @property
     def unfit(self) -> list[str]:
         """Hosts that have fallen sick since the rollout began, for so long that it is no single bad reading."""
@@ -246,7 +263,7 @@ class Turn:
     @property
     def still_needed(self) -> int:
         """Hosts of the target version that have to be provisioned besides those that exist or are on their way."""
-        on_their_way = len(self.in_stage(NEW_HOST_STAGES)) + self.coming_back
+        on_their_way = self.number_in(NEW_HOST_STAGES) + self.coming_back
         return self.desired - len(self.left_alone) - len(self.current) - on_their_way
 
     @property
@@ -310,7 +327,7 @@ class Turn:
             fit = len(self.current)
             if unfit := set(self.unfit):
                 fit -= sum(host.name in unfit for host in self.current)
-            drained = len(self.in_stage(DRAINED_STAGES).keys() & self.hosts.keys())
+            drained = sum(self._number_there[stage] for stage in DRAINED_STAGES)
             self._there = self.sick, fit + len(self.outdated) + len(self.left_alone) + drained
         return self._there[1] - self.desired + self.max_unavailable
 
@@ -328,11 +345,27 @@ class Turn:
         return self._slots[1]
 
     def _count_slots(self) -> Slots:
-        in_hand = self.in_stage([*DRAINED_STAGES, Stage.GIVING_BACK])
-        held = [self.hosts[name] for name, host in in_hand.items() if name in self.hosts and not host.stays_drained]
+        if self._slot_count is None or self._slot_count[0] != self.canary_passed:
+            in_hand = self.in_stage(HELD_STAGES)
+            held = [self.hosts[name] for name, host in in_hand.items() if name in self.hosts and not host.stays_drained]
+            count = SlotCount(self.pool)
+            count.add(self.settled, [*self.steered, *held])
+            self._slot_count = self.canary_passed, count
         forecast = self.sign_ins_per_hour * self.policy.expected_provisioning.total_seconds() / 3600
-        slots = count_slots(self.pool, self.settled, [*self.steered, *held], self.policy.reserve, forecast)
+        slots = self._slot_count[1].slots(self.policy.reserve, forecast)
         return structs.replace(slots, least_accepting=self._least_accepting())
+
+    def _count_anew(self, name: str, times: int) -> None:
+        """Take a host out of the count of slots (-1) before it changes hands, and in again (1) after it has."""
+        if self._slot_count is None or (host := self.hosts.get(name)) is None:
+            return
+        count = self._slot_count[1]
+        if (progress := self.in_hand.get(name)) is not None:
+            if progress.stage in HELD_STAGES and not progress.stays_drained:
+                count.add(drained=[host], times=times)
+        elif name not in self.quarantined and _is_in_the_pool(host):
+            is_steered = self.is_steered(host) and self.is_outdated(host) and name not in self.skipped
+            count.add([host], [host] if is_steered else (), times=times)
 
     def _least_accepting(self) -> int:
         """Hosts that must accept sign-ins by the pool's scaling plan: its minimum in RampUp and Peak, and soon before.
@@ -393,12 +426,15 @@ class Turn:
     def put(self, name: str, progress: HostProgress) -> None:
         """Remember what is being done with a host."""
         before = self.in_hand.get(name)
-        if before is None and (host := self.hosts.get(name)) is not None and self._views is not None:
-            self._views = _Views(*([other for other in view if other is not host] for view in self._views))
-        if before is None or (before.stage, before.stays_drained) != (progress.stage, progress.stays_drained):
-            self._forget_counts()
-        self._sort_in(name, before, progress)
-        self.in_hand[name] = progress
+        if before is None and name in self.hosts:
+            self._taken.add(name)
+        if before is not None and (before.stage, before.stays_drained) == (progress.stage, progress.stays_drained):
+            self._sort_in(name, before, progress)
+            self.in_hand[name] = progress
+        else:
+            with self._changing_hands(name):
+                self._sort_in(name, before, progress)
+                self.in_hand[name] = progress
 
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
         """Move a host in hand to another stage: its attempts start anew."""
@@ -410,11 +446,11 @@ class Turn:
 
     def drop(self, name: str) -> HostProgress:
         """The host is no longer in hand: it is in service, given back, or gone."""
-        self._forget_counts()
         if name in self.hosts:
             self._views = None
-        dropped = self.in_hand.pop(name)
-        self._sort_in(name, dropped, None)
+        with self._changing_hands(name):
+            dropped = self.in_hand.pop(name)
+            self._sort_in(name, dropped, None)
         return dropped
 
     def _sort_in(self, name: str, before: HostProgress | None, after: HostProgress | None) -> None:
@@ -422,6 +458,10 @@ class Turn:
 
         What somebody may be going through is never made longer or shorter, and stays in the order of `in_hand`.
         """
+        for progress, times in ((before, -1), (after, 1)):
+            if progress is not None:
+                self._number_in[progress.stage] += times
+                self._number_there[progress.stage] += times * (name in self.hosts)
         for stages, found in list(self._by_stage.items()):
             was, will = before is not None and before.stage in stages, after is not None and after.stage in stages
             if was and after is not None and will:
@@ -434,23 +474,27 @@ class Turn:
     def skip(self, name: str, code: str) -> None:
         """The rollout leaves this outdated host alone, for the reason of this code."""
         self._views = None
-        self._forget_counts()
-        self.skipped[name] = code
+        with self._changing_hands(name):
+            self.skipped[name] = code
 
     def take_up_again(self, name: str) -> None:
         """A host that was skipped is to be replaced after all."""
         self._views = None
-        self._forget_counts()
-        del self.skipped[name]
+        with self._changing_hands(name):
+            del self.skipped[name]
 
     def quarantine(self, name: str, code: str) -> None:
         """A failed host is set aside for investigation, for the reason of this code."""
         self._views = None
-        self._forget_counts()
-        self.quarantined[name] = code
+        with self._changing_hands(name):
+            self.quarantined[name] = code
 
-    def _forget_counts(self) -> None:
-        """What was counted of the hosts in each stage has changed."""
+    @contextmanager
+    def _changing_hands(self, name: str) -> Iterator[None]:
+        """Around a change of what becomes of this host: what was counted of the hosts changes with it."""
+        self._count_anew(name, -1)
+        yield
+        self._count_anew(name, 1)
         self._there = self._slots = None
 
     def is_due(self, progress: HostProgress) -> bool:
@@ -478,9 +522,10 @@ class Turn:
 
     def is_drained_by_others(self, host: SessionHost) -> bool:
         """Somebody else has put the host into drain mode, and no late list makes it look so."""
+        if host.allows_new_sessions or host.is_tagged:
+            return False
         given_back = self.before.given_back.get(host.name)
-        is_late = given_back is not None and self.now - given_back < LISTED_LATE
-        return not host.allows_new_sessions and not host.is_tagged and not is_late
+        return given_back is None or self.now - given_back >= LISTED_LATE
 
     def halt(self, reason: str, message: str) -> None:
         """Stop by a verdict: nothing new starts, what is drained is given back. The first verdict stays."""
@@ -552,7 +597,7 @@ class Turn:
     @property
     def _together(self) -> timedelta:
         """What is due so shortly after the first moment is looked at together with it."""
-        replaced = len(self.in_stage([*NEW_HOST_STAGES, Stage.REMOVING]))
+        replaced = self.number_in([*NEW_HOST_STAGES, Stage.REMOVING])
         for_few = _between(MANY, replaced, FEW)
         for_large = _between(SMALL, self.desired, LARGE)
         longer = max(for_few, for_large) * (TOGETHER_AT_MOST - TOGETHER_AT_LEAST)

@@ -126,12 +126,12 @@ def stand_still(turn: Turn, command: Command) -> None:
 
 
 def _give_back_all_but_the_surplus(turn: Turn, why: str) -> None:
-    draining = drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts)
+    draining = list(drain_order(turn.hosts[name] for name in turn.in_stage([Stage.DRAINING]) if name in turn.hosts))
     for name in [*turn.in_stage([Stage.STEERING]), *(host.name for host in draining[turn.to_shed :])]:
         give_back(turn, name, why)
     give_back_while_short(turn)
     advance_leaving_hosts(turn)
-    too_many = turn.to_shed - len(turn.in_stage([Stage.DRAINING]))
+    too_many = turn.to_shed - turn.number_in([Stage.DRAINING])
     for host in give_back_order(turn.steered)[: max(0, min(len(turn.steered) - too_many, STARTS_PER_TURN))]:
         give_back(turn, host.name, why)
     # One that somebody switched off or drained goes when its replacement is there, else only if there is no other.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
@@ -47,7 +48,7 @@ POOL: HostPool = a_pool().pool
 STRATEGIES = pytest.mark.parametrize("strategy", ["surge", "in_place"])
 
 
-def names(hosts: list[SessionHost]) -> list[str]:
+def names(hosts: Iterable[SessionHost]) -> list[str]:
     return [host.name for host in hosts]
 
 
