@@ -1,4 +1,4 @@
-"""Composition of the Functions app: every function registered, nothing else."""
+"""Composition of the Functions app: every function registered, and telemetry listening; nothing else."""
 
 import azure.durable_functions as df
 
@@ -33,6 +33,7 @@ from activities import (
     update_image_version,
     write_record,
 )
+from adapters import telemetry
 from entities import freeze, host_pool, image_schedule
 from orchestrators import (
     keep_record,
@@ -60,6 +61,8 @@ from triggers import (
     scheduled_rollouts,
     schedules,
 )
+
+telemetry.listen()
 
 app = df.DFApp()
 

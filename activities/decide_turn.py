@@ -10,20 +10,24 @@ import logging
 from datetime import datetime
 
 import azure.durable_functions as df
+import azure.functions as func
 import msgspec
 from msgspec import Struct, structs
 
 from activities.answers import Payload, unexpected
 from adapters.errors import StepFailed
 from adapters.pool_reader import observe
-from rollout.model import RolloutState, SessionHost, Stage
+from adapters.telemetry import measure, span
+from rollout.measuring import of_turn
+from rollout.model import PoolSnapshot, RolloutState, Stage
 from rollout.notifying import of_replacements
 from rollout.orders import MOST_STEPS, within
 from rollout.outbox import pack
 from rollout.policy import PoolPolicy
 from rollout.pool import deals_with_sessions, decide, decide_unreadable, to_look_into
-from rollout.recording import of_decision
+from rollout.recording import host_named_in, of_decision
 from rollout.steps import Decision, StartDraining, Step
+from rollout.subject import Subject, subject_of
 from rollout.travelling import pack_decision, unpack
 
 bp = df.Blueprint()
@@ -42,7 +46,7 @@ class TurnOrder(Struct, frozen=True):
 
 
 @bp.activity_trigger(input_name="turn")
-def decide_turn(turn: Payload) -> Payload:
+def decide_turn(turn: Payload, context: func.Context) -> Payload:
     """Observe the pool and decide.
 
     In: `{"state": RolloutState (packed), "policy": PoolPolicy, "now": time}`. Out: `{"decision": Decision}`, its state
@@ -52,23 +56,37 @@ def decide_turn(turn: Payload) -> Payload:
     """
     order = msgspec.convert(turn, TurnOrder)
     before = unpack(order.state)
-    decision, hosts = _decide(before, order.policy, order.now)
+    subject = subject_of(before.rollout_id, pool=order.policy.name)
+    with span("decide_turn", subject, context) as noted:
+        answer, after = _take_turn(order, before, subject)
+        noted |= {"phase": str(after.phase), "reason": after.reason}
+    return answer
+
+
+def _take_turn(order: TurnOrder, before: RolloutState, subject: Subject) -> tuple[Payload, RolloutState]:
+    decision, snapshot = _decide(before, order.policy, order.now, subject)
     decision = within(decision, MOST_STEPS, order.now)
+    hosts = {host.name: host for host in snapshot.hosts} if snapshot is not None else {}
+    known = {*hosts, *decision.state.in_hand} if decision.story else ()
     for sentence in decision.story:
-        _story.info("%s: %s", order.policy.name, sentence)
+        about = structs.replace(subject, host=host_named_in(sentence, known))
+        _story.info("%s: %s", order.policy.name, sentence, extra=about.extra)
     events = of_decision(before, decision, hosts, order.now) if order.recorded or order.notified else ()
     if order.notified:
         replaced, began_or_ended = of_replacements(before.replaced, decision.state, hosts, order.now)
         decision = structs.replace(decision, state=structs.replace(decision.state, replaced=replaced))
         events += began_or_ended
+    measure(lambda: of_turn(before, decision, snapshot, order.policy, order.now))
     answer: Payload = {"decision": pack_decision(decision)}
     if events:
         answer["events"] = pack(events)
-    return answer
+    return answer, decision.state
 
 
-def _decide(state: RolloutState, policy: PoolPolicy, now: datetime) -> tuple[Decision, dict[str, SessionHost]]:
-    """The decision, and the hosts that it was made on: none when the pool could not be read."""
+def _decide(
+    state: RolloutState, policy: PoolPolicy, now: datetime, subject: Subject
+) -> tuple[Decision, PoolSnapshot | None]:
+    """The decision, and what it was made on: None when the pool could not be read."""
     asked_for = [name for name, host in state.in_hand.items() if host.stage is Stage.PROVISIONING]
     new = to_look_into(state, now)
     try:
@@ -82,17 +100,18 @@ def _decide(state: RolloutState, policy: PoolPolicy, now: datetime) -> tuple[Dec
             untouched=asked_for,
             fresh_sessions=deals_with_sessions(state, policy, now),
         )
-        decision = decide(state, snapshot, policy, now)
-        hosts = {host.name: host for host in snapshot.hosts}
-        return _with_what_was_seen(decision, hosts, policy.scaling_exclusion_tag), hosts
+        return _with_what_was_seen(
+            decide(state, snapshot, policy, now), snapshot, policy.scaling_exclusion_tag
+        ), snapshot
     except StepFailed as failed:
-        return decide_unreadable(state, failed.error, now), {}
+        return decide_unreadable(state, failed.error, now), None
     except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained
-        return decide_unreadable(state, unexpected(error), now), {}
+        return decide_unreadable(state, unexpected(error, subject), now), None
 
 
-def _with_what_was_seen(decision: Decision, hosts: dict[str, SessionHost], exclusion_tag: str) -> Decision:
+def _with_what_was_seen(decision: Decision, snapshot: PoolSnapshot, exclusion_tag: str) -> Decision:
     """Say of each host to be drained which of its tags are there already, so that nobody needs to read it again."""
+    hosts = {host.name: host for host in snapshot.hosts}
 
     def seen(step: Step) -> Step:
         if not isinstance(step, StartDraining) or (host := hosts.get(step.host)) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from adapters import resource_ids, session_hosts, virtual_machines
@@ -15,7 +16,7 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def install_agent(order: Payload) -> Payload:
+def install_agent(order: Payload, context: func.Context) -> Payload:
     """Start installing the agent with a registration token.
 
     Whether it is installed was read when this was decided. Installing it twice is the same PUT twice: Azure refuses the
@@ -23,7 +24,7 @@ def install_agent(order: Payload) -> Payload:
     The token goes from Azure to Azure through this function's memory and nowhere else.
     In: an Order of InstallAgent. Out: `{"ok": true}` or `{"error": StepError}`.
     """
-    return carry_out(order, InstallAgent, _install)
+    return carry_out(order, InstallAgent, _install, context)
 
 
 def _install(step: InstallAgent, order: Order) -> None:

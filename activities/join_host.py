@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from adapters import virtual_machines
@@ -15,7 +16,7 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def join_host(order: Payload) -> Payload:
+def join_host(order: Payload, context: func.Context) -> Payload:
     """Start joining a VM to Entra ID or Active Directory.
 
     Whether it has joined was read when this was decided. Joining twice is the same PUT twice: Azure refuses the second
@@ -23,7 +24,7 @@ def join_host(order: Payload) -> Payload:
 
     In: an Order of JoinHost. Out: `{"ok": true}` or `{"error": StepError}`.
     """
-    return carry_out(order, JoinHost, _join)
+    return carry_out(order, JoinHost, _join, context)
 
 
 def _join(step: JoinHost, order: Order) -> None:

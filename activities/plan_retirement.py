@@ -7,6 +7,8 @@ import msgspec
 
 from activities.answers import Payload, answering, as_json
 from adapters.retention_reader import observe_versions
+from adapters.telemetry import measure
+from rollout.measuring import of_retirement
 from rollout.retention import RetentionPlan, plan_retention
 from rollout.retirement import RetirementOrder, worth_telling
 
@@ -18,7 +20,10 @@ def plan_retirement(order: Payload) -> Payload:
     """In: a RetirementOrder. Out: `{"plan": RetentionPlan}`, see worth_telling, or `{"error": ...}`."""
 
     def plan() -> Payload:
-        return {"plan": as_json(worth_telling(planned(msgspec.convert(order, RetirementOrder))))}
+        given = msgspec.convert(order, RetirementOrder)
+        whole = planned(given)
+        measure(lambda: of_retirement(given.image.name, whole))
+        return {"plan": as_json(worth_telling(whole))}
 
     return answering(plan)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import held
@@ -19,13 +20,13 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def provision_host(order: Payload) -> Payload:
+def provision_host(order: Payload, context: func.Context) -> Payload:
     """Start creating a VM from exactly one image version; the VM of an earlier attempt is left as it is.
 
     In: an Order of ProvisionHost. Out: `{"ok": true}` or `{"error": StepError}`, code NameInUse when somebody else's VM
     has that name.
     """
-    return carry_out(order, ProvisionHost, _provision)
+    return carry_out(order, ProvisionHost, _provision, context)
 
 
 def _provision(step: ProvisionHost, order: Order) -> None:

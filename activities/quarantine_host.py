@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import quarantined
@@ -15,14 +16,14 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def quarantine_host(order: Payload) -> Payload:
+def quarantine_host(order: Payload, context: func.Context) -> Payload:
     """Turn drain mode on, set the quarantine tag with the reason, then remove the rollout's tag.
 
     Autoscale still leaves the VM alone: it would put it back into service.
 
     In: an Order of QuarantineHost. Out: `{"ok": true}` or `{"error": StepError}`.
     """
-    return carry_out(order, QuarantineHost, _quarantine)
+    return carry_out(order, QuarantineHost, _quarantine, context)
 
 
 def _quarantine(step: QuarantineHost, _order: Order) -> None:

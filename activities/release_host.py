@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import held_by_any
@@ -14,14 +15,14 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def release_host(order: Payload) -> Payload:
+def release_host(order: Payload, context: func.Context) -> Payload:
     """Start switching the VM off when the step says so, else remove the rollout's tags.
 
     Not both at once: the tags stay until the VM is seen to be off, as a crash in between would leave it drained for
     good. A VM that accepts or has sessions is not switched off.
     In: an Order of ReleaseHost. Out: `{"ok": true}` or `{"error": StepError}`, code HostInUse.
     """
-    return carry_out(order, ReleaseHost, _release)
+    return carry_out(order, ReleaseHost, _release, context)
 
 
 def _release(step: ReleaseHost, order: Order) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from adapters import session_hosts, virtual_machines
@@ -13,14 +14,14 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def remove_host(order: Payload) -> Payload:
+def remove_host(order: Payload, context: func.Context) -> Payload:
     """Read drain mode and sessions again, and only when drained and empty delete the registration and then the VM.
 
     Sessions listed on a VM that is switched off or gone are nobody's. What does not exist any more counts as deleted.
     In: an Order of RemoveHost. Out: `{"ok": true}` or `{"error": StepError}`: code HostInUse, nothing deleted, when
     somebody is on the host, it accepts sessions, it has registered since, or a VM said to be gone exists after all.
     """
-    return carry_out(order, RemoveHost, _remove)
+    return carry_out(order, RemoveHost, _remove, context)
 
 
 def _remove(step: RemoveHost, order: Order) -> None:

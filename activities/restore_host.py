@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import held
@@ -15,13 +16,13 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def restore_host(order: Payload) -> Payload:
+def restore_host(order: Payload, context: func.Context) -> Payload:
     """The rollout's tag first, so that the host is never in nobody's hands; then the retained tag off, then start.
 
     Drain mode stays on: nobody gets to it before it is proven.
     In: an Order of RestoreHost. Out: `{"ok": true}` or `{"error": StepError}`.
     """
-    return carry_out(order, RestoreHost, _restore)
+    return carry_out(order, RestoreHost, _restore, context)
 
 
 def _restore(step: RestoreHost, order: Order) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import retained_until
@@ -15,13 +16,13 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def retain_host(order: Payload) -> Payload:
+def retain_host(order: Payload, context: func.Context) -> Payload:
     """Read drain mode and sessions again, and only when drained and empty tag the VM and start switching it off.
 
     When it carries the tag and is off, the rollout's tag comes off instead: until then the rollout has to come back.
     In: an Order of RetainHost. Out: `{"ok": true}` or `{"error": StepError}`, code HostInUse.
     """
-    return carry_out(order, RetainHost, _retain)
+    return carry_out(order, RetainHost, _retain, context)
 
 
 def _retain(step: RetainHost, order: Order) -> None:

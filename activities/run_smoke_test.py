@@ -5,16 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import azure.durable_functions as df
+import azure.functions as func
 import msgspec
 from msgspec import Struct
 
 from activities.answers import Payload, answering, as_json
 from adapters.pool_reader import observe
 from adapters.smoke_tests import ScriptRun, read_script, start_script
+from adapters.telemetry import measure, span
 from rollout.health import judge_host
+from rollout.measuring import of_smoke_test
 from rollout.model import SessionHost
 from rollout.policy import PoolPolicy, SmokeTestGate
 from rollout.smoke_test import SmokeRun, kept
+from rollout.subject import Subject
 
 bp = df.Blueprint()
 
@@ -22,7 +26,8 @@ bp = df.Blueprint()
 class SmokeTestOrder(Struct, frozen=True):
     """Run the gate's script on a host of the pool that is on `version`, under `name`, which no other run has.
 
-    `run` is what is known of it so far, None before the first time.
+    `run` is what is known of it so far, None before the first time. `rollout` is the id of the rollout as a whole, ""
+    of one that an earlier version has started.
     """
 
     version: str
@@ -31,17 +36,24 @@ class SmokeTestOrder(Struct, frozen=True):
     name: str
     now: datetime
     run: SmokeRun | None = None
+    rollout: str = ""
 
 
 @bp.activity_trigger(input_name="order")
-def run_smoke_test(order: Payload) -> Payload:
+def run_smoke_test(order: Payload, context: func.Context) -> Payload:
     """In: SmokeTestOrder. Out: `{"run": SmokeRun}` or `{"error": StepError}`.
 
     Asks about a script that was started; starts it where there is none. Twice is harmless: at worst it runs twice.
     """
 
     def run() -> Payload:
-        return {"run": as_json(_advance(msgspec.convert(order, SmokeTestOrder)))}
+        given = msgspec.convert(order, SmokeTestOrder)
+        pool = given.policy.name
+        with span("run_smoke_test", Subject(given.rollout, pool), context) as noted:
+            seen = _advance(given)
+            noted |= {"host": seen.host, "state": seen.state}
+        measure(lambda: of_smoke_test(pool, seen.state))
+        return {"run": as_json(seen)}
 
     return answering(run)
 

@@ -8,8 +8,11 @@ import azure.durable_functions as df
 
 from activities.answers import Payload, answering, as_json
 from adapters.notifications import NotDelivered, send
+from adapters.telemetry import measure
+from rollout.measuring import of_delivery
 from rollout.orders import Answer
 from rollout.outbox import unpack_batch
+from rollout.subject import subject_of
 
 bp = df.Blueprint()
 
@@ -23,6 +26,7 @@ def send_notifications(batch: str) -> Payload:
     `"left"` are the numbers of events that have not arrived, or for which there was no time. Twice is harmless.
     """
     order = unpack_batch(batch)
+    subject = subject_of(order.rollout, pool=order.pool)
 
     def run() -> Payload:
         try:
@@ -33,8 +37,10 @@ def send_notifications(batch: str) -> Payload:
             return {"off": True}
         return {"ok": True, **({"left": [str(event.number) for event in left]} if left else {})}
 
-    answer = answering(run)
+    answer = answering(run, subject)
     if (error := answer.get("error")) is not None:
         count, code, why = len(answer.get("left") or order.events), error["code"], error["message"]
-        _log.warning("notifications cannot be delivered to the %s: %d: %s: %s", order.sink, count, code, why)
+        told = "notifications cannot be delivered to the %s: %d: %s: %s"
+        _log.warning(told, order.sink, count, code, why, extra=subject.extra)
+    measure(lambda: of_delivery(order.sink, order.pool, len(order.events), answer))
     return answer

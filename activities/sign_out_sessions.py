@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out, for_each_session
 from adapters import session_hosts
@@ -14,12 +15,12 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def sign_out_sessions(order: Payload) -> Payload:
+def sign_out_sessions(order: Payload, context: func.Context) -> Payload:
     """Sign the sessions of the step out, but nobody who has come back to a disconnected one since it was decided.
 
     In: an Order of SignOutSessions. Out: `{"ok": true}` or `{"error": StepError, "left": [sessions not ended]}`.
     """
-    return carry_out(order, SignOutSessions, _sign_out)
+    return carry_out(order, SignOutSessions, _sign_out, context)
 
 
 def _sign_out(step: SignOutSessions, _order: Order) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import held
@@ -14,13 +15,13 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def start_draining(order: Payload) -> Payload:
+def start_draining(order: Payload, context: func.Context) -> Payload:
     """Tag the VM with the rollout, then turn drain mode on.
 
     In that order: a host that is drained without a tag would never be given back after a crash between the two.
     In: an Order of StartDraining. Out: `{"ok": true}` or `{"error": StepError}`.
     """
-    return carry_out(order, StartDraining, _start)
+    return carry_out(order, StartDraining, _start, context)
 
 
 def _start(step: StartDraining, order: Order) -> None:

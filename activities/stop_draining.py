@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import azure.durable_functions as df
+import azure.functions as func
 
 from activities.answers import Payload, carry_out
 from activities.host_tags import held, held_by_any
@@ -15,14 +16,14 @@ bp = df.Blueprint()
 
 
 @bp.activity_trigger(input_name="order")
-def stop_draining(order: Payload) -> Payload:
+def stop_draining(order: Payload, context: func.Context) -> Payload:
     """Turn drain mode off, then remove the rollout's tags: while the tag is there, the rollout has to come back.
 
     A host without the tag is left as it is: it has been given back, and was only listed late; by now somebody else may
     have drained it. Of a new host the tags are known and not read.
     In: an Order of StopDraining. Out: `{"ok": true}` or `{"error": StepError}`.
     """
-    return carry_out(order, StopDraining, _stop)
+    return carry_out(order, StopDraining, _stop, context)
 
 
 def _stop(step: StopDraining, order: Order) -> None:

@@ -9,6 +9,7 @@ import azure.durable_functions as df
 from activities.answers import Payload, answering
 from adapters.record_store import write
 from rollout.outbox import unpack_batch
+from rollout.subject import subject_of
 
 bp = df.Blueprint()
 
@@ -22,10 +23,10 @@ def write_record(batch: str) -> Payload:
     Twice is harmless: the rows are the same.
     """
 
-    def run() -> Payload:
-        return {"ok": True} if write(unpack_batch(batch)) else {"off": True}
-
-    answer = answering(run)
+    order = unpack_batch(batch)
+    subject = subject_of(order.rollout, pool=order.pool)
+    answer = answering(lambda: {"ok": True} if write(order) else {"off": True}, subject)
     if (error := answer.get("error")) is not None:
-        _log.warning("the record cannot be written, it is tried again: %s: %s", error["code"], error["message"])
+        why = f"{error['code']}: {error['message']}"
+        _log.warning("the record cannot be written, it is tried again: %s", why, extra=subject.extra)
     return answer

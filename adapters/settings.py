@@ -14,6 +14,7 @@ from rollout.notifying import SEVERITIES, Severity
 
 Cloud = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]
 WebhookFormat = Literal["cloudevents", "teams", "slack"]
+TelemetryTarget = Literal["off", "azure", "console"]
 
 APP_ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -95,6 +96,32 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         webhook_severity=cast(Severity, _one_of("GOLDROLL_WEBHOOK_SEVERITY", values, "info", SEVERITIES)),
         app_url=_app_url(values),
     )
+
+
+class TelemetrySettings(Struct, frozen=True):
+    """Where measurements, spans and lines of the log go. `connection_string` is that of Application Insights.
+
+    `role` and `instance` are what the platform calls this app and this copy of it.
+    """
+
+    target: TelemetryTarget = "off"
+    connection_string: str = ""
+    role: str = "goldroll"
+    instance: str = ""
+
+
+def read_telemetry_settings(environment: Mapping[str, str] | None = None) -> TelemetrySettings:
+    """Read GOLDROLL_TELEMETRY and what the platform says; empty is off. Raises SettingsError.
+
+    Apart from `read_settings`, because a rollout shall not stop over it.
+    """
+    values = os.environ if environment is None else environment
+    target = cast(TelemetryTarget, _one_of("GOLDROLL_TELEMETRY", values, "off", get_args(TelemetryTarget)))
+    connection_string = values.get("APPLICATIONINSIGHTS_CONNECTION_STRING") or ""
+    if target == "azure" and not connection_string:
+        raise SettingsError("GOLDROLL_TELEMETRY: azure needs APPLICATIONINSIGHTS_CONNECTION_STRING as well")
+    role, instance = values.get("WEBSITE_SITE_NAME") or "goldroll", values.get("WEBSITE_INSTANCE_ID") or ""
+    return TelemetrySettings(target, connection_string, role, instance)
 
 
 def is_plain_loopback(endpoint: str) -> bool:

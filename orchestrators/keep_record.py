@@ -14,6 +14,7 @@ from msgspec import structs
 from orchestrators.moment import now_of
 from orchestrators.recorder import delivery_to, tell_of_lost
 from rollout.outbox import Owed, answered, pack, unpack_batch
+from rollout.subject import subject_of
 
 bp = df.Blueprint()
 
@@ -41,7 +42,7 @@ def keep_record(context: df.DurableOrchestrationContext) -> Orchestration:
         now = now_of(context)
         owed, lost = answered(owed, owed.events, answer, now, batch.sink)
         if lost and not context.is_replaying:
-            tell_of_lost(batch.sink, lost)
+            tell_of_lost(batch.sink, lost, subject_of(batch.rollout, pool=batch.pool))
         if not owed.events:
             is_off = isinstance(answer, dict) and answer.get("off", False)
             return {"written": not (lost or is_off)}

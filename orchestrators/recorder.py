@@ -30,6 +30,7 @@ from rollout.outbox import (
     unpack_outbox,
 )
 from rollout.recording import Event
+from rollout.subject import Subject, subject_of
 
 HAND_OVER_ATTEMPTS, HAND_OVER_PAUSE = 5, timedelta(minutes=1)
 """Handing over needs nothing but Durable itself, which the orchestration cannot do without either."""
@@ -42,11 +43,11 @@ def delivery_to(sink: str) -> str:
     return "write_record" if sink == RECORD else "send_notifications"
 
 
-def tell_of_lost(sink: str, lost: tuple[Event, ...]) -> None:
+def tell_of_lost(sink: str, lost: tuple[Event, ...], about: Subject) -> None:
     """Say loudly that these will never be delivered: somebody has to look after the receiver."""
     if lost:
-        first = lost[0].message
-        _log.error("notifications for the %s are given up: %d, the first of them: %s", sink, len(lost), first)
+        told = "notifications for the %s are given up: %d, the first of them: %s"
+        _log.error(told, sink, len(lost), lost[0].message, extra=about.extra)
 
 
 class Recorder:
@@ -125,7 +126,7 @@ class Recorder:
         if isinstance(answer, dict) and answer.get("off"):
             self._sinks.remove(sink)
         if not self._context.is_replaying:
-            tell_of_lost(sink, lost)
+            tell_of_lost(sink, lost, subject_of(self._context.instance_id, pool=self._pool))
 
     def finish(self) -> Generator[Any, Any, None]:
         """Deliver what is left, or hand it over. The orchestration ends after this."""

@@ -11,6 +11,7 @@ import azure.durable_functions as df
 from orchestrators.lease import PoolLease
 from orchestrators.moment import now_of
 from rollout.lease import ROLL_BACK
+from rollout.subject import Subject
 
 bp = df.Blueprint()
 
@@ -38,5 +39,7 @@ def release_retained_hosts(context: df.DurableOrchestrationContext) -> Generator
         raise
     yield from lease.release()
     if answer.get("removed") and not context.is_replaying:
-        _story.info("%s: %s removed, kept for a roll back until now", given["pool"], ", ".join(answer["removed"]))
+        pool, removed = given["pool"], ", ".join(answer["removed"])
+        told = "%s: %s removed, kept for a roll back until now"
+        _story.info(told, pool, removed, extra=Subject(pool=pool).extra)
     return answer

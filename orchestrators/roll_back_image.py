@@ -24,6 +24,7 @@ from rollout.model import Phase, short_version
 from rollout.overall import phase_of_roll_back, summary
 from rollout.ring_steps import MarkVersion, error_of, first_line
 from rollout.status import ImageResult, ImageStatus, PoolStatus
+from rollout.subject import subject_of
 from rollout.verdicts import Verdict
 
 bp = df.Blueprint()
@@ -145,7 +146,8 @@ class RollBack:
 
     def _tell(self, pool: str, sentence: str) -> None:
         if sentence and not self._context.is_replaying:
-            _story.info("%s: %s", pool or f"{self._back.image.name} {self._version}", sentence)
+            about = subject_of(self._context.instance_id, pool=pool)
+            _story.info("%s: %s", pool or f"{self._back.image.name} {self._version}", sentence, extra=about.extra)
 
     def _phases(self) -> dict[str, Phase]:
         return {

@@ -71,6 +71,7 @@ from rollout.rings import RingsDecision
 from rollout.smoke_test import SmokeRun
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 from rollout.steps import StepError
+from rollout.subject import subject_of
 from rollout.supply import record_put_back, record_raise
 
 bp = df.Blueprint()
@@ -297,7 +298,7 @@ class ImageOrchestration:
 
     def _smoke_test(self, step: SmokeTest) -> Any:
         known = {"version": self._rollout.version_id, "now": now_of(self._context).isoformat()}
-        return _json(step) | known
+        return _json(step) | known | {"rollout": self._context.instance_id}
 
     def _roll_pool(self, step: RollPool) -> Any:
         return self._context.call_sub_orchestrator(
@@ -325,7 +326,9 @@ class ImageOrchestration:
         if sentence:
             self._recorder.note((event or Event(now_of(self._context), "Noted", sentence, pool=pool),))
         if sentence and not self._context.is_replaying:
-            _story.info("%s: %s", pool or f"{self._rollout.image.name} {self._version}", sentence)
+            about = subject_of(self._context.instance_id, pool=pool)
+            named = pool or f"{self._rollout.image.name} {self._version}"
+            _story.info("%s: %s", named, sentence, extra=about.extra)
 
     def _show(self, decision: RingsDecision) -> None:
         phases, progress = phases_of(self._progress, self._rollout), self._progress

@@ -52,10 +52,15 @@ def pool_instance(image_instance_id: str, pool_name: str) -> str:
     return f"{image_instance_id}:{pool_name}"
 
 
+def whole_and_pool(rollout_id: str) -> tuple[str, str]:
+    """The rollout as a whole that an id belongs to, and the host pool that it is about, "" for none."""
+    whole, _, pool = rollout_id.rpartition(":")
+    return (whole, pool) if whole else (rollout_id, "")
+
+
 def is_rollout_of_pool(rollout_id: str, pool_name: str) -> bool:
     """The id belongs to some rollout of the pool of this name."""
-    image, _, pool = rollout_id.rpartition(":")
-    return bool(image) and pool == pool_name
+    return bool(pool_name) and whole_and_pool(rollout_id)[1] == pool_name
 
 
 def superseding_version(rollout_id: str, target: str) -> str:

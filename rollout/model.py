@@ -297,6 +297,7 @@ class SessionProgress(Struct, frozen=True, omit_defaults=True):
 class HostProgress(Struct, frozen=True, omit_defaults=True):
     """A host that the rollout has in hand, from the first step until it is in service or gone.
 
+    `since` is when it was taken in hand, `entered` when its stage began where that is not the first one.
     `attempts` and `retry_at` belong to the step now due; both are cleared when the stage changes. For a host that is
     provisioned: `replaces` names the outdated host whose `shape` (an index into RolloutState.shapes), zone, power state
     and drain mode it takes over. For a host that drains: `asked` tells that its people are asked to leave, `sessions`
@@ -316,6 +317,7 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     asked: bool = False
     sessions: dict[str, SessionProgress] = {}
     reason: str = ""
+    entered: datetime | None = None
 
     @property
     def vacancy(self) -> Vacancy:

@@ -148,7 +148,7 @@ def _failed(state: RolloutState, step: Step, error: StepError, now: datetime) ->
     if isinstance(step, ProvisionHost) and error.code in PUT_OFF_CODES and not error.retry_after:
         return _no_room(state, step.host, progress, error, now)
     if isinstance(step, RemoveHost | RetainHost) and error.code == "HostInUse" and progress.stage is Stage.REMOVING:
-        back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None)
+        back = structs.replace(progress, stage=Stage.DRAINING, attempts=0, retry_at=None, entered=now)
         return _with(state, step.host, back)
     attempts = progress.attempts + 1
     reason = progress.reason if progress.reason == SWITCHING_OFF else f"{error.code}: {error.message}"[:300]

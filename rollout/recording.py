@@ -7,7 +7,7 @@ the story has one. No event names a person who works on a host: the story does n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, structs
@@ -181,8 +181,13 @@ class _Sentences:
 
     def rest(self, hosts: set[str]) -> Iterator[tuple[str, str]]:
         for sentence in self._unused:
-            named = [word for word in dict.fromkeys(_words(sentence)) if word in hosts]
-            yield sentence, named[0] if len(named) == 1 else ""
+            yield sentence, host_named_in(sentence, hosts)
+
+
+def host_named_in(sentence: str, hosts: Collection[str]) -> str:
+    """The one of these hosts that a sentence is about; "" when it names none or several."""
+    named = {word for word in _words(sentence) if word in hosts}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _words(sentence: str) -> list[str]:
@@ -209,9 +214,14 @@ def _of_canary_and_people(
 def _kind_of_phase(before: RolloutState, after: RolloutState) -> str:
     if after.phase is not Phase.HALTED:
         return "PhaseChanged"
+    return "CanaryFailed" if has_canary_failed(before, after) else "Halted"
+
+
+def has_canary_failed(before: RolloutState, after: RolloutState) -> bool:
+    """This decision has halted the rollout because a canary has failed."""
+    is_verdict = after.phase is Phase.HALTED and before.phase is not Phase.HALTED
     failed = after.quarantined.keys() - before.quarantined.keys()
-    is_canary = not after.canary_passed and bool(failed & {*before.canary, *after.canary})
-    return "CanaryFailed" if is_canary else "Halted"
+    return is_verdict and not after.canary_passed and bool(failed & {*before.canary, *after.canary})
 
 
 def _of_steps(steps: Iterable[Step], told: _Sentences, now: datetime) -> Iterator[Event]:

@@ -439,7 +439,13 @@ class Turn:
     def enter(self, name: str, stage: Stage, reason: str = "") -> HostProgress:
         """Move a host in hand to another stage: its attempts start anew."""
         progress = structs.replace(
-            self.in_hand[name], stage=stage, attempts=0, retry_at=None, good_since=None, reason=reason
+            self.in_hand[name],
+            stage=stage,
+            attempts=0,
+            retry_at=None,
+            good_since=None,
+            reason=reason,
+            entered=self.now,
         )
         self.put(name, progress)
         return progress

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from adapters.caller import Caller
 from rollout.gates import LONGEST_NAME, Approval, AskedApproval, Refusal, RingPhase, refusal_of
 from rollout.instance_ids import APPROVAL_EVENT, is_image_instance
+from rollout.subject import subject_of
 from triggers.access import admit
 from triggers.problems import answer, problem
 from triggers.request_bodies import Reason, one_line, read_body
@@ -91,7 +92,8 @@ async def _answer(
     if refusal is not None:
         return problem(_STATUS_OF[refusal.code], refusal.code, refusal.why)
     await client.raise_event(instance_id, APPROVAL_EVENT, msgspec.to_builtins(approval))
-    _log.info("%s answers %s about ring %s of %s", caller.name, decision, approval.ring, instance_id)
+    about, ring = subject_of(instance_id), approval.ring
+    _log.info("%s answers %s about ring %s of %s", caller.name, decision, ring, instance_id, extra=about.extra)
     return answer(ApprovalAnswer(instance_id, approval.ring, decision, caller.name), 202)
 
 

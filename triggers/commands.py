@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from rollout.commands import LONGEST_NAME, Command, CommandKind, Refused, obey
 from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_back_instance, is_image_instance, pool_instance
+from rollout.subject import subject_of
 from triggers.access import admit
 from triggers.problems import answer, problem
 from triggers.request_bodies import Reason, header_of, one_line, read_body
@@ -126,7 +127,9 @@ async def _command(
     for pool in pools:
         told = {"rollout": pool_instance(instance_id, pool.name), "now": now, "command": msgspec.to_builtins(command)}
         await client.signal_entity(df.EntityId("host_pool", host_pool_key(pool.host_pool_id)), "command", told)
-    _log.info("%s tells %s%s to %s", caller.name, instance_id, f":{given.pool}" if given.pool else "", kind)
+    about = subject_of(instance_id, pool=given.pool)
+    whom = f"{instance_id}:{given.pool}" if given.pool else instance_id
+    _log.info("%s tells %s to %s", caller.name, whom, kind, extra=about.extra)
     told_pools = tuple(pool.name for pool in pools)
     return answer(CommandAnswer(instance_id, kind, told_pools, caller.name), 202)
 

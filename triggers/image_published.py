@@ -9,6 +9,7 @@ import azure.durable_functions as df
 
 from adapters.events import Ignored, Malformed, read_event
 from adapters.policy_source import PolicyUnusable
+from rollout.subject import subject_of
 from triggers.proposals import NotProposed, announced
 from triggers.starting import start_once
 
@@ -44,4 +45,5 @@ async def image_published(event: str, client: df.DurableOrchestrationClient) -> 
         return
     start = await start_once(client, proposal)
     verb = "starts" if start.is_new else "has been started before as"
-    _log.info("event %s %s %s", announcement.event_id, verb, start.instance_id)
+    about = subject_of(start.instance_id)
+    _log.info("event %s %s %s", announcement.event_id, verb, start.instance_id, extra=about.extra)

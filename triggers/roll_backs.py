@@ -25,6 +25,7 @@ from rollout.instance_ids import (
 )
 from rollout.model import Phase, short_version
 from rollout.policy import PoolPolicy
+from rollout.subject import subject_of
 from triggers.access import admit
 from triggers.commands import CommandRequest, standing_command
 from triggers.problems import answer, problem
@@ -122,7 +123,7 @@ async def roll_back(req: func.HttpRequest, client: df.DurableOrchestrationClient
     if isinstance(started, func.HttpResponse):
         return started
     id, is_new = started
-    _log.info("%s rolls %s back as %s", caller.name, instance_id, id)
+    _log.info("%s rolls %s back as %s", caller.name, instance_id, id, extra=subject_of(id).extra)
     going = {pool.policy.name: short_version(pool.version_id) for pool in pools}
     return answer(RollBackAnswer(id, instance_id, command.by, going, left_out), 202 if is_new else 200)
 

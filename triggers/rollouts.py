@@ -18,6 +18,7 @@ from adapters.policy_source import PolicyUnusable
 from rollout.expected import Expected
 from rollout.instance_ids import is_image_instance
 from rollout.policy_rules import iso
+from rollout.subject import subject_of
 from triggers.access import admit
 from triggers.freezing import standing_freeze
 from triggers.problems import answer, problem
@@ -101,7 +102,8 @@ async def start_rollout(req: func.HttpRequest, client: df.DurableOrchestrationCl
         return problem(_STATUS_OF.get(proposal.code, 409), proposal.code, proposal.why)
     asked = structs.replace(proposal, start_reason=one_line(request.reason or ""), expected=request.expected)
     start = await start_again(client, asked)
-    _log.info("%s %s %s", caller.name, "starts" if start.is_new else "finds", start.instance_id)
+    verb, about = "starts" if start.is_new else "finds", subject_of(start.instance_id)
+    _log.info("%s %s %s", caller.name, verb, start.instance_id, extra=about.extra)
     location = f"{req.url.split('?')[0].rstrip('/')}/{start.instance_id}"
     body = StartAnswer(start.instance_id, request.image, request.version)
     return answer(body, 202 if start.is_new else 200, {"Location": location})

@@ -11,6 +11,7 @@ import azure.functions as func
 
 from adapters.policy_source import PolicyUnusable
 from adapters.wire import moment
+from rollout.subject import subject_of
 from triggers.proposals import missed
 from triggers.starting import start_once
 
@@ -31,7 +32,8 @@ async def sweep(timer: func.TimerRequest, client: df.DurableOrchestrationClient)
     for proposal in proposals:
         start = await start_once(client, proposal)
         if start.is_new:
-            _log.warning("no event has announced %s; the sweep starts %s", proposal.version_id, start.instance_id)
+            told, about = "no event has announced %s; the sweep starts %s", subject_of(start.instance_id)
+            _log.warning(told, proposal.version_id, start.instance_id, extra=about.extra)
 
 
 def moment_of(timer: func.TimerRequest) -> datetime:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,12 +16,19 @@ from rollout.pool import start
 from rollout.steps import InstallAgent, JoinHost, ProvisionHost, Step
 from tests.adapters.office import ROLLOUT, SimulatedOffice
 
+CALLED_BY = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+"""The trace of the host that has called: as it comes in most cases, not recorded."""
+
+INVOCATION = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=CALLED_BY, trace_state=""))
+"""What the worker hands over besides."""
+
 
 def run(name: str, payload: Any) -> Any:
     """The answer of the activity `name`."""
     function = getattr(importlib.import_module(f"activities.{name}"), name)._function.get_user_function()
     sent = json.loads(json.dumps(msgspec.to_builtins(payload)))
-    return json.loads(json.dumps(function(sent)))
+    wants_context = "context" in inspect.signature(function).parameters
+    return json.loads(json.dumps(function(sent, INVOCATION) if wants_context else function(sent)))
 
 
 def carry_out(office: SimulatedOffice, step: Step, rollout: str = ROLLOUT, **policy: Any) -> Any:
