@@ -67,7 +67,7 @@ def _take_turn(order: TurnOrder, before: RolloutState, subject: Subject) -> tupl
     decision, snapshot = _decide(before, order.policy, order.now, subject)
     decision = within(decision, MOST_STEPS, order.now)
     hosts = {host.name: host for host in snapshot.hosts} if snapshot is not None else {}
-    known = {*hosts, *decision.state.in_hand} if decision.story else ()
+    known = {*hosts, *before.in_hand, *decision.state.in_hand} if decision.story else ()
     for sentence in decision.story:
         about = structs.replace(subject, host=host_named_in(sentence, known))
         _story.info("%s: %s", order.policy.name, sentence, extra=about.extra)
@@ -100,9 +100,8 @@ def _decide(
             untouched=asked_for,
             fresh_sessions=deals_with_sessions(state, policy, now),
         )
-        return _with_what_was_seen(
-            decide(state, snapshot, policy, now), snapshot, policy.scaling_exclusion_tag
-        ), snapshot
+        decision = decide(state, snapshot, policy, now)
+        return _with_what_was_seen(decision, snapshot, policy.scaling_exclusion_tag), snapshot
     except StepFailed as failed:
         return decide_unreadable(state, failed.error, now), None
     except Exception as error:  # noqa: BLE001 - a rollout must not die of one bad turn, with hosts drained

@@ -13,16 +13,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from adapters.settings import SettingsError, TelemetrySettings, read_telemetry_settings
 from rollout.measuring import METRICS, Measurement
 from rollout.subject import Subject
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
     from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import Span
 
 SCOPE = "goldroll"
 """Name of the app's logger, above all others of it, and of its meter and its tracer."""
@@ -36,6 +40,9 @@ KEEP_QUIET = ("STATSBEAT_DISABLED_ALL", "SDKSTATS_DISABLED", "CONTROLPLANE_DISAB
 NO_RESOURCE_METRIC = "OPENTELEMETRY_RESOURCE_METRIC_DISABLED"
 """A row with nothing but the resource's attributes, with every batch of spans."""
 
+RETRIES = 2
+"""Of one sending that fails: within seconds, on a thread of the SDK. After that it is dropped."""
+
 _log = logging.getLogger(f"{SCOPE}.telemetry")
 
 
@@ -45,6 +52,13 @@ class Invocation(Protocol):
     @property
     def trace_context(self) -> Any:
         """The W3C trace context of the invocation, None on a host that has none."""
+
+
+class OpenSpan(NamedTuple):
+    """A span that has not ended, and what puts the one before it back in its place."""
+
+    span: Span
+    token: Token[Context]
 
 
 class Telemetry:
@@ -76,7 +90,6 @@ class Telemetry:
         self._loggers = LoggerProvider(resource=resource)
         self._loggers.add_log_record_processor(lines)
         self._tracer = self._tracers.get_tracer(SCOPE)
-        self._logger = self._loggers.get_logger(SCOPE)
         self._record = self._instruments()
 
     def _instruments(self) -> dict[str, Callable[[float, dict[str, str]], None]]:
@@ -96,25 +109,24 @@ class Telemetry:
         for measured in measurements:
             self._record[measured.metric](measured.value, measured.attributes)
 
-    @contextmanager
-    def span(self, name: str, subject: Subject, invocation: Invocation | None) -> Iterator[dict[str, str]]:
-        """See `span`."""
-        from opentelemetry.trace import Status, StatusCode, use_span
+    def begin(self, name: str, subject: Subject, invocation: Invocation | None) -> OpenSpan:
+        """Begin a span, which is the current one from now on."""
+        from opentelemetry.context import attach
+        from opentelemetry.trace import set_span_in_context
 
-        noted: dict[str, str] = {}
         opened = self._tracer.start_span(name, _caller(invocation), attributes=_attributes(subject.extra))
-        with use_span(opened, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-            try:
-                yield noted
-            except Exception as failure:
-                noted["error"] = type(failure).__name__
-                raise
-            finally:
-                # The code alone: what a message says, or an exception holds, is nobody's business here.
-                if error := noted.pop("error", ""):
-                    opened.set_status(Status(StatusCode.ERROR))
-                    opened.set_attribute("error.type", error)
-                opened.set_attributes(_attributes(noted))
+        return OpenSpan(opened, attach(set_span_in_context(opened)))
+
+    def end(self, opened: OpenSpan, noted: dict[str, str]) -> None:
+        """End it with these attributes; the code of an error alone makes it a failure."""
+        from opentelemetry.context import detach
+        from opentelemetry.trace import Status, StatusCode
+
+        detach(opened.token)
+        opened.span.set_attributes(_attributes(noted))
+        if "error" in noted:
+            opened.span.set_status(Status(StatusCode.ERROR))
+        opened.span.end()
 
     def line(self, record: logging.LogRecord) -> None:
         """Take a line of the log in: text and level, rollout, pool and host. Never what an exception holds."""
@@ -122,7 +134,7 @@ class Telemetry:
 
         said = {name: str(getattr(record, name, "")) for name in Subject.__struct_fields__}
         text = record.getMessage()
-        self._logger.emit(
+        self._loggers.get_logger(record.name).emit(
             timestamp=int(record.created * 1e9),
             observed_timestamp=time.time_ns(),
             severity_number=SeverityNumber(max(1, min(24, record.levelno // 10 * 4 + 1))),
@@ -135,7 +147,6 @@ class Telemetry:
                 "microsoft.custom_event.name": LINE,
                 "message": text,
                 "level": record.levelname,
-                "logger": record.name,
             },
         )
 
@@ -207,20 +218,41 @@ def span(name: str, subject: Subject, invocation: Invocation | None = None) -> I
     What is put into the dictionary becomes attributes of it, `error` its failure: codes only, never a sentence. Nothing
     is done when telemetry is off.
     """
-    telemetry = _in_use()
-    if telemetry is None:
-        yield {}
-        return
-    with telemetry.span(name, subject, invocation) as noted:
+    noted: dict[str, str] = {}
+    opened = _begun(name, subject, invocation)
+    try:
         yield noted
+    except Exception as failure:
+        noted["error"] = type(failure).__name__
+        raise
+    finally:
+        if opened is not None:
+            _end(opened, noted)
+
+
+def _begun(name: str, subject: Subject, invocation: Invocation | None) -> tuple[Telemetry, OpenSpan] | None:
+    telemetry = _in_use()
+    try:
+        return (telemetry, telemetry.begin(name, subject, invocation)) if telemetry is not None else None
+    except Exception as error:  # noqa: BLE001 - as in `measure`
+        _log.error("a span is lost", exc_info=error)
+        return None
+
+
+def _end(begun: tuple[Telemetry, OpenSpan], noted: dict[str, str]) -> None:
+    telemetry, opened = begun
+    try:
+        telemetry.end(opened, noted)
+    except Exception as error:  # noqa: BLE001 - as in `measure`
+        _log.error("a span is lost", exc_info=error)
 
 
 def _in_use() -> Telemetry | None:
     if not _current.is_known:
         with _lock:
             if not _current.is_known:
-                _current.is_known = True  # whatever comes of it: it is tried once in a process
                 _current.telemetry = _from_settings()
+                _current.is_known = True  # whatever has come of it: it is tried once in a process
     return _current.telemetry
 
 
@@ -258,8 +290,11 @@ def to_azure(settings: TelemetrySettings) -> Telemetry:
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # Not kept on a disk: an instance of the app is soon gone, and its disk with it.
-    given: dict[str, Any] = {"connection_string": settings.connection_string, "disable_offline_storage": True}
+    given: dict[str, Any] = {
+        "connection_string": settings.connection_string,
+        "disable_offline_storage": True,  # an instance of the app is soon gone, and its disk with it
+        "retry_total": RETRIES,
+    }
     return Telemetry(
         _reader(AzureMonitorMetricExporter(**given)),
         BatchSpanProcessor(AzureMonitorTraceExporter(**given)),

@@ -22,10 +22,10 @@ class Heard:
 
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()
-        self._spans, self._lines = InMemorySpanExporter(), InMemoryLogRecordExporter()
-        self.telemetry = Telemetry(
-            self.reader, SimpleSpanProcessor(self._spans), SimpleLogRecordProcessor(self._lines)
-        )
+        self._spans = InMemorySpanExporter()
+        self._lines = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+        spans, lines = SimpleSpanProcessor(self._spans), SimpleLogRecordProcessor(self._lines)
+        self.telemetry = Telemetry(self.reader, spans, lines)
         self._points: dict[str, list[Any]] = {}
 
     def listen_no_more(self) -> None:
@@ -56,7 +56,8 @@ class Heard:
     def spans(self, **attributes: str) -> list[ReadableSpan]:
         """The spans with these attributes, `host` for `goldroll.host`, in the order in which they ended."""
         wanted = {f"goldroll.{name}": value for name, value in attributes.items()}
-        return [span for span in self._spans.get_finished_spans() if wanted.items() <= dict(span.attributes or {}).items()]
+        ended = self._spans.get_finished_spans()
+        return [span for span in ended if wanted.items() <= dict(span.attributes or {}).items()]
 
     def lines(self) -> list[dict[str, Any]]:
         """The attributes of each line of the log."""
