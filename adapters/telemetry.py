@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,9 @@ KEEP_QUIET = ("STATSBEAT_DISABLED_ALL", "SDKSTATS_DISABLED", "CONTROLPLANE_DISAB
 
 NO_RESOURCE_METRIC = "OPENTELEMETRY_RESOURCE_METRIC_DISABLED"
 """A row with nothing but the resource's attributes, with every batch of spans."""
+
+SECONDS_OF_INTEREST = (60, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+"""Bounds of a histogram's buckets: from a minute to a day, where the SDK's own end after a few hours."""
 
 RETRIES = 2
 """Of one sending that fails: within seconds, on a thread of the SDK. After that it is dropped."""
@@ -101,7 +105,10 @@ class Telemetry:
             elif metric.kind == "counter":
                 found[name] = meter.create_counter(name, metric.unit, metric.meaning).add
             else:
-                found[name] = meter.create_histogram(name, metric.unit, metric.meaning).record
+                made = meter.create_histogram(
+                    name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=SECONDS_OF_INTEREST
+                )
+                found[name] = made.record
         return found
 
     def measure(self, measurements: Iterable[Measurement]) -> None:
@@ -168,7 +175,7 @@ class _Lines(logging.Handler):
         if record.name == _log.name:
             return  # what telemetry says of itself has no way through telemetry
         try:
-            if (telemetry := _in_use()) is not None:
+            if (telemetry := in_use()) is not None:
                 telemetry.line(record)
         except Exception:  # noqa: BLE001 - as every handler
             self.handleError(record)
@@ -202,7 +209,7 @@ def use(telemetry: Telemetry | None) -> None:
 
 def measure(measurements: Callable[[], Iterable[Measurement]]) -> None:
     """Tell of these, which are worked out only if somebody listens."""
-    telemetry = _in_use()
+    telemetry = in_use()
     if telemetry is None:
         return
     try:
@@ -231,7 +238,7 @@ def span(name: str, subject: Subject, invocation: Invocation | None = None) -> I
 
 
 def _begun(name: str, subject: Subject, invocation: Invocation | None) -> tuple[Telemetry, OpenSpan] | None:
-    telemetry = _in_use()
+    telemetry = in_use()
     try:
         return (telemetry, telemetry.begin(name, subject, invocation)) if telemetry is not None else None
     except Exception as error:  # noqa: BLE001 - as in `measure`
@@ -247,7 +254,8 @@ def _end(begun: tuple[Telemetry, OpenSpan], noted: dict[str, str]) -> None:
         _log.error("a span is lost", exc_info=error)
 
 
-def _in_use() -> Telemetry | None:
+def in_use() -> Telemetry | None:
+    """The telemetry of this process, set up by the first who asks; None when it is off."""
     if not _current.is_known:
         with _lock:
             if not _current.is_known:
@@ -308,10 +316,11 @@ def _to_console(settings: TelemetrySettings) -> Telemetry:
     from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
+    out = sys.stdout
     return Telemetry(
-        _reader(ConsoleMetricExporter()),
-        BatchSpanProcessor(ConsoleSpanExporter()),
-        BatchLogRecordProcessor(ConsoleLogRecordExporter()),
+        _reader(ConsoleMetricExporter(out)),
+        BatchSpanProcessor(ConsoleSpanExporter(out=out)),
+        BatchLogRecordProcessor(ConsoleLogRecordExporter(out)),
         settings,
     )
 

@@ -1,6 +1,7 @@
 """`python3 dev.py bench`: play every contender on every case with every seed, and show what came out.
 
-`--scale` measures something else: what a rollout costs the app as pools grow, see scale.py.
+`--scale` measures something else: what a rollout costs the app as pools grow, see scale.py; `--cold-start` what
+telemetry adds to the start of a process, see cold_start.py.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = DOCS / "plan.md" if options.write else None
         seeds = 1 if options.quick else options.seeds
         return forecasts.main(seeds=seeds, jobs=options.jobs, as_json=options.json, document=document)
+    if options.cold_start:
+        from benchmarks import cold_start  # noqa: PLC0415 - it plays nothing
+
+        return cold_start.main(quick=options.quick, as_json=options.json)
     console = Console(stderr=options.json)
     if not console.is_terminal:
         console = Console(stderr=options.json, width=_WIDTH)
@@ -94,6 +99,9 @@ def _options() -> argparse.ArgumentParser:
         "--forecast",
         action="store_true",
         help="score what a plan foretells against what then happens, and nothing else",
+    )
+    parser.add_argument(
+        "--cold-start", action="store_true", help="measure what telemetry adds to the start of a process, nothing else"
     )
     parser.add_argument("--quick", action="store_true", help="small pools and two seeds: a minute at most")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on the last line")

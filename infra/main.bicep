@@ -41,6 +41,9 @@ param webhook {
   severity: 'info' | 'warning' | 'error'
 } = { secretUri: '', format: 'cloudevents', severity: 'info' }
 
+@description('Where the app sends its own metrics, spans and structured lines: to Application Insights, or nowhere.')
+param telemetry 'azure' | 'off' = 'azure'
+
 @description('Addresses that alerts are mailed to.')
 param alertEmails string[] = []
 
@@ -164,6 +167,7 @@ module app 'modules/function_app.bicep' = {
       GOLDROLL_WEBHOOK_FORMAT: webhook.format
       GOLDROLL_WEBHOOK_SEVERITY: webhook.severity
       GOLDROLL_URL: ''
+      GOLDROLL_TELEMETRY: telemetry
       GOLDROLL_VIEW_SECONDS: string(settings.viewSeconds)
       GOLDROLL_SWEEP_SCHEDULE: sweepSchedule
       GOLDROLL_RETIREMENT_SCHEDULE: retirementSchedule

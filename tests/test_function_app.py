@@ -179,11 +179,13 @@ def test_every_step_has_its_activity() -> None:
         assert APP.activity(activity_of(step(*fields))) is not None
 
 
-def test_starting_the_app_loads_no_azure_management_library() -> None:
+def test_starting_the_app_loads_no_azure_management_library_and_no_telemetry() -> None:
     """They take half a second of every cold start, and are needed only when work begins."""
-    heavy = re.compile(r"^(azure\.(mgmt|identity|eventgrid|core)|requests|yaml|msal|aiohttp_retry)(\.|$)")
+    heavy = re.compile(
+        r"^(azure\.(mgmt|identity|eventgrid|core|monitor)|requests|yaml|msal|aiohttp_retry|psutil|opentelemetry\.sdk)(\.|$)"
+    )
     before = _modules_after("import azure.functions, azure.durable_functions")
-    after = _modules_after("import function_app")
+    after = _modules_after("import os; os.environ['GOLDROLL_TELEMETRY'] = 'azure'; import function_app")
 
     assert [name for name in sorted(after - before) if heavy.match(name)] == []
 

@@ -125,7 +125,7 @@ def test_hosts_were_made_one_after_the_other_in_no_more_time_than_it_all_took(pl
 
 
 def test_the_phases_are_those_of_the_record(played: Played) -> None:
-    rows = [dict(row) for row in played.run.tables.rows("goldroll")]
+    rows: list[dict[str, Any]] = [dict(row) for row in played.run.tables.rows("goldroll")]
     changed = {
         row["Phase"]
         for row in rows

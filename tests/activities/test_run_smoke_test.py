@@ -11,14 +11,16 @@ from activities import run_smoke_test
 from rollout.policy import SmokeTestGate
 from simulator.faults import Site
 from simulator.galleries import Flaws
+from tests.activities.orders import INVOCATION
 from tests.adapters.office import SimulatedOffice
+from tests.telemetry_in_memory import heard
 from tests.triggers.durable import function_of
 
 GATE = SmokeTestGate(script="if (-not (Test-Path C:\\app)) { exit 1 }")
 NAME = "goldroll-smoke-test-0123abcd"
 
 
-def smoke(office: SimulatedOffice, run: Any = None, version: str = "1.0.0", name: str = NAME) -> Any:
+def smoke(office: SimulatedOffice, run: Any = None, version: str = "1.0.0", name: str = NAME, **more: str) -> Any:
     order = {
         "version": office.office.version_id(version),
         "policy": msgspec.to_builtins(office.policy()),
@@ -26,8 +28,9 @@ def smoke(office: SimulatedOffice, run: Any = None, version: str = "1.0.0", name
         "name": name,
         "now": office.clock().isoformat(),
         "run": run,
+        **more,
     }
-    return function_of(run_smoke_test.run_smoke_test)(order)
+    return function_of(run_smoke_test.run_smoke_test)(order, INVOCATION)
 
 
 def puts(office: SimulatedOffice) -> list[tuple[str, Any]]:
@@ -57,6 +60,17 @@ def test_a_script_that_fails_says_so_with_its_exit_code_and_output(office: Simul
 
     done = smoke(office, begun)["run"]
     assert (done["state"], done["message"]) == ("failed", "exit code 1: The smoke test failed.")
+
+
+def test_its_verdict_is_counted_once_and_each_look_is_found_by_the_host(office: SimulatedOffice) -> None:
+    with heard() as found:
+        begun = smoke(office, rollout="image-gal-win11-2.0.0-abcdef")["run"]
+        office.wait(minutes=30)
+        smoke(office, begun, rollout="image-gal-win11-2.0.0-abcdef")
+
+    looks = found.spans(rollout="image-gal-win11-2.0.0-abcdef", pool="office", host="avd-000")
+    assert [dict(span.attributes or {})["goldroll.state"] for span in looks] == ["running", "passed"]
+    assert found.value("rollout_gate_result", gate="smoke_test", verdict="passed") == 1
 
 
 def test_the_emptiest_host_runs_it(busy_office: SimulatedOffice) -> None:

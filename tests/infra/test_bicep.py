@@ -21,7 +21,7 @@ OF_THE_HOST = {
     "AzureWebJobsStorage__clientId",
     "AzureWebJobsStorage__credential",
 }
-OF_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED", "WEBSITE_HOSTNAME"}
+OF_THE_PLATFORM = {"WEBSITE_AUTH_ENABLED", "WEBSITE_HOSTNAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"}
 FOR_THIS_MACHINE = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage"}
 APP_FOLDERS = ("activities", "adapters", "entities", "forecast", "orchestrators", "rollout", "triggers")
 

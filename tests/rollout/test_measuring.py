@@ -105,7 +105,7 @@ def test_available_are_those_that_people_can_go_to() -> None:
     assert values(told, "rollout_hosts_desired") == [4]
 
 
-def test_the_versions_of_a_pool_are_counted_and_the_target_also_when_no_host_has_it() -> None:
+def test_versions_are_counted_and_the_target_also_when_no_host_has_it() -> None:
     hosts = [*hosts_named(3), a_host("avd-004", "0.9.0"), a_host("avd-005", image_version_id="")]
 
     versions = by(told_of(a_state(), a_pool(hosts)), "fleet_version_hosts", "version")
@@ -231,7 +231,7 @@ def test_a_smoke_test_that_runs_has_no_verdict_yet() -> None:
     assert measured.attributes == {"pool": "office", "gate": "smoke_test", "verdict": "failed"}
 
 
-# ------------------------------------------------------------------------------------------------------ hosts on the way
+# ----------------------------------------------------------------------------------------------------- hosts on the way
 
 
 def a_registered_host(**fields: Any) -> PoolSnapshot:
@@ -306,7 +306,7 @@ def test_a_host_that_is_in_use_again_drains_anew() -> None:
     assert emptied(back, MORNING + minutes(16)) == [10 * 60]
 
 
-# ----------------------------------------------------------------------------------------- steps, deliveries, retirement
+# ---------------------------------------------------------------------------------------- steps, deliveries, retirement
 
 
 def test_an_attempt_that_failed_is_counted_and_one_that_was_put_off_is_not() -> None:
