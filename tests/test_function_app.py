@@ -185,12 +185,27 @@ def test_starting_the_app_loads_no_azure_management_library_and_no_telemetry() -
         r"^(azure\.(mgmt|identity|eventgrid|core|monitor)|requests|yaml|msal|aiohttp_retry|psutil|opentelemetry\.sdk)(\.|$)"
     )
     before = _modules_after("import azure.functions, azure.durable_functions")
-    after = _modules_after("import os; os.environ['GOLDROLL_TELEMETRY'] = 'azure'; import function_app")
+    nowhere = "InstrumentationKey=00000000-0000-0000-0000-000000000001;IngestionEndpoint=http://127.0.0.1:9/"
+    told = {"GOLDROLL_TELEMETRY": "azure", "APPLICATIONINSIGHTS_CONNECTION_STRING": nowhere}
+    after = _modules_after(f"import os; os.environ |= {told}; import function_app")
 
     assert [name for name in sorted(after - before) if heavy.match(name)] == []
 
 
+def test_the_first_line_of_a_process_is_told_although_no_activity_has_run_in_it() -> None:
+    line = "logging.getLogger('goldroll.story').warning('office: hello')"
+    told = {"GOLDROLL_TELEMETRY": "console"}
+
+    assert '"body": "office: hello"' in _printed(
+        f"import os, logging; os.environ |= {told}; import function_app; {line}"
+    )
+
+
 def _modules_after(statement: str) -> set[str]:
-    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    return set(json.loads(answer.stdout.splitlines()[-1]))
+    printed = _printed(f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))")
+    return set(json.loads(printed.splitlines()[-1]))
+
+
+def _printed(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout

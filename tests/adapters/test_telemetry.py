@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from adapters import telemetry
@@ -175,7 +176,7 @@ def test_the_console_gets_all_three(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "office: avd-001 is removed" in printed
 
 
-# ------------------------------------------------------------------------------------------------ Application Insights
+# ------------------------------------------------------------------------------------------------- Application Insights
 
 
 @pytest.fixture
@@ -263,7 +264,17 @@ def test_nothing_is_sent_besides(ingestion: Ingestion, told: Telemetry, caplog: 
     assert caplog.records == []
 
 
-# -------------------------------------------------------------------------------------------------- nobody minds
+def test_spans_of_libraries_are_not_told() -> None:
+    """They may name addresses, and the webhook's is a secret."""
+    library = trace.get_tracer("azure.core")
+    with heard() as found, telemetry.span("send", HOST), library.start_as_current_span("POST /secret"):
+        pass
+
+    assert not isinstance(trace.get_tracer_provider(), TracerProvider), "the process has one for every library"
+    assert [span.name for span in found.spans()] == ["send"]
+
+
+# --------------------------------------------------------------------------------------------------------- nobody minds
 
 
 class Broken(SpanProcessor):
@@ -312,7 +323,7 @@ def test_what_application_insights_refuses_is_dropped(ingestion: Ingestion, told
     assert ingestion.items == []
 
 
-# ------------------------------------------------------------------------------------------------------ in an activity
+# ------------------------------------------------------------------------------------------------------- in an activity
 
 
 def draining(host: SessionHost) -> StartDraining:
