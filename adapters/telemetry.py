@@ -171,6 +171,14 @@ class Telemetry:
 class _Lines(logging.Handler):
     """Gives lines of the app's log to the telemetry in use."""
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the handler's lock, which the SDK does not need.
+
+        Whoever holds it may wait for telemetry to be set up, while the one who sets it up has to say that it has failed.
+        """
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == _log.name:
             return  # what telemetry says of itself has no way through telemetry
