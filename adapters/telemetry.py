@@ -174,7 +174,7 @@ class _Lines(logging.Handler):
     def handle(self, record: logging.LogRecord) -> bool:
         """Without the handler's lock, which the SDK does not need.
 
-        Whoever holds it may wait for telemetry to be set up, while the one who sets it up has to say that it has failed.
+        Whoever holds it may wait for telemetry to be set up, while who sets it up has to say that it failed.
         """
         self.emit(record)
         return True
