@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,6 +22,7 @@ from simulator.wire import Answer
 from tests.scenarios.small import small_rollout
 from tests.telemetry_in_memory import Heard, heard
 
+ROOT = Path(__file__).resolve().parent.parent
 ROLLOUT = "image-gal_office-win11-office-2.0.0-0d443e"
 
 
@@ -190,6 +193,19 @@ def test_every_line_of_the_log_says_what_it_is_about(played: Played) -> None:
     for line in of_one:
         assert line["goldroll.host"].startswith("avd-00"), line["message"]
         assert line["goldroll.host"] in line["message"]
+
+
+ABOUT_NO_ROLLOUT = {"orchestrators/retire_image_versions.py"}
+
+
+def test_no_line_of_a_rollout_is_written_without_what_it_is_about() -> None:
+    """Also those that this run has not written."""
+    for folder in ("activities", "orchestrators"):
+        for path in sorted((ROOT / folder).glob("*.py")):
+            calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+            lines = [call for call in calls if ast.unparse(call.func).startswith(("_log.", "_story."))]
+            without = [call.lineno for call in lines if "extra" not in {word.arg for word in call.keywords}]
+            assert not without or f"{folder}/{path.name}" in ABOUT_NO_ROLLOUT, f"{path.name}: {without}"
 
 
 def test_no_secret_is_in_anything_that_is_told(played: Played) -> None:

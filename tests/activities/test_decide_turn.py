@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from rollout.measuring import METRICS
 from rollout.model import Phase, RolloutState
 from rollout.pool import start
 from rollout.travelling import pack, unpack
 from simulator.errors import AzureError
 from simulator.faults import Site
 from simulator.host_pools import PoolType
-from tests.activities.orders import run
+from tests.activities.orders import CALLED_BY, run
 from tests.adapters.office import ROLLOUT, SimulatedOffice, simulated_office
+from tests.telemetry_in_memory import heard
 
 
 def turn(office: SimulatedOffice, **policy: Any) -> Any:
@@ -41,6 +43,36 @@ def test_the_first_turn_provisions_the_canary_and_tells_the_story(
     assert "story" not in decision
     assert all(record.getMessage().startswith("office: ") for record in caplog.records)
     assert any("provisioning" in record.getMessage() for record in caplog.records)
+
+
+def test_a_turn_that_durable_runs_again_tells_the_same_state_and_counts_what_it_saw_again(
+    office: SimulatedOffice,
+) -> None:
+    with heard() as once:
+        turn(office)
+    with heard() as twice:
+        turn(office)
+        turn(office)
+
+    for name in sorted(once.metrics):
+        of_one, of_two = once.points(name), twice.points(name)
+        if METRICS[name].kind == "gauge":
+            assert [(p.attributes, p.value) for p in of_one] == [(p.attributes, p.value) for p in of_two]
+    assert once.value("rollout_phase_transitions_total", to="Canary") == 1
+    assert twice.value("rollout_phase_transitions_total", to="Canary") == 2
+
+
+def test_a_turn_is_told_below_its_functions_own_request(office: SimulatedOffice) -> None:
+    with heard() as found:
+        turn(office)
+
+    (span,) = found.spans(pool="office")
+    _, trace, parent, _ = CALLED_BY.split("-")
+    assert span.name == "decide_turn"
+    assert span.context is not None
+    assert span.parent is not None
+    assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (trace, parent)
+    assert dict(span.attributes or {})["goldroll.reason"] == "ProvingCanary"
 
 
 def test_a_pool_of_a_thousand_hosts_passes_through_in_a_few_kilobytes() -> None:
