@@ -426,9 +426,9 @@ def _turn_memory(estate: Estate, office: Office) -> int:
     story.setLevel(logging.CRITICAL)
     take: Any = decide_turn._function.get_user_function()  # noqa: SLF001 -- the decorated object has no other way in
     try:
-        take(turn)  # the first one imports the client libraries
+        take(turn, None)  # the first one imports the client libraries
         tracemalloc.start()
-        take(turn)
+        take(turn, None)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
