@@ -364,8 +364,10 @@ def _caller(invocation: Invocation | None) -> Any:
     given = invocation.trace_context if invocation is not None else None
     if given is None:
         return None
-    carrier = {"traceparent": given.trace_parent or "", "tracestate": given.trace_state or ""}
-    return TraceContextTextMapPropagator().extract(carrier)
+    # Earlier workers have other names for them than azure.functions says; later ones have both.
+    parent = getattr(given, "trace_parent", "") or getattr(given, "Traceparent", "")
+    state = getattr(given, "trace_state", "") or getattr(given, "Tracestate", "")
+    return TraceContextTextMapPropagator().extract({"traceparent": parent or "", "tracestate": state or ""})
 
 
 def _attributes(said: dict[str, str]) -> dict[str, str]:

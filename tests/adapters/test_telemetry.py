@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -245,6 +246,24 @@ def test_a_step_is_a_dependency_below_the_functions_own_request(ingestion: Inges
         "goldroll.host": "avd-001",
         "goldroll.error": "SkuNotAvailable",
     }
+
+
+@pytest.mark.parametrize(
+    ("invocation", "has_caller"),
+    [
+        (SimpleNamespace(trace_parent=CALLED_BY, trace_state=""), True),
+        (SimpleNamespace(Traceparent=CALLED_BY, Tracestate=""), True),
+        (SimpleNamespace(trace_parent="", trace_state=None), False),
+        (SimpleNamespace(trace_parent="nonsense", trace_state=""), False),
+        (None, False),
+    ],
+)
+def test_the_caller_is_known_by_whatever_name_a_worker_has_for_it(invocation: Any, has_caller: bool) -> None:
+    with heard() as found, telemetry.span("decide_turn", HOST, SimpleNamespace(trace_context=invocation)):
+        pass
+
+    (span,) = found.spans()
+    assert (span.parent is not None) == has_caller
 
 
 def test_a_line_of_the_log_is_an_event_and_no_second_trace(ingestion: Ingestion, told: Telemetry) -> None:
