@@ -16,7 +16,7 @@ bp = df.Blueprint()
 
 class LeaseRequest(Struct, frozen=True, omit_defaults=True):
     """What is asked of the lease. `target` and `on_newer` count for acquire only, `last_number` for check_in
-    and release, `command` for command.
+    and release, `carried_out` for check_in, `command` for command.
 
     `now` comes from the orchestration, so that lease and rollout live by the same clock.
     """
@@ -26,6 +26,7 @@ class LeaseRequest(Struct, frozen=True, omit_defaults=True):
     target: str = ""
     on_newer: str = "supersede"
     last_number: int = 0
+    carried_out: int = 0
     command: Command | None = None
 
 
@@ -52,7 +53,7 @@ def _apply(operation: str, lease: Lease, request: LeaseRequest) -> tuple[Lease, 
     if operation == "acquire":
         return acquire(lease, request.rollout, request.target, request.on_newer, request.now)
     if operation == "check_in":
-        return check_in(lease, request.rollout, request.now, request.last_number)
+        return check_in(lease, request.rollout, request.now, request.last_number, request.carried_out)
     if operation == "release":
         return release(lease, request.rollout, request.last_number)
     if operation == "command" and request.command is not None:

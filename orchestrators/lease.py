@@ -27,12 +27,13 @@ class PoolLease:
         """Ask for the pool. Asking again while holding it changes nothing."""
         return self._call("acquire", target=target, on_newer=on_newer)
 
-    def check_in(self, last_number: int) -> Generator[Any, Any, LeaseAnswer]:
+    def check_in(self, last_number: int, carried_out: int) -> Generator[Any, Any, LeaseAnswer]:
         """Renew the lease, and learn whether it is lost or a newer version waits.
 
         `last_number`: the highest number used in a name by now, 0 for none. The lease keeps it for the next rollout.
+        `carried_out`: the number of the last command that has been carried out once, 0 for none. It forgets those.
         """
-        return self._call("check_in", last_number=last_number)
+        return self._call("check_in", last_number=last_number, carried_out=carried_out)
 
     def release(self, last_number: int = 0) -> Generator[Any, Any, LeaseAnswer]:
         """Give the pool back. A lease that somebody else holds by now is left alone."""

@@ -144,7 +144,7 @@ class PoolOrchestration:
     def _turns(self) -> Generator[Any, Any, bool]:
         """Turn after turn until the rollout has ended; True when it goes on in a new execution."""
         while self._events < EVENTS_PER_HISTORY:
-            answer = yield from self._lease.check_in(self._state.last_number)
+            answer = yield from self._lease.check_in(self._state.last_number, self._state.carried_out)
             if answer.verdict == "lost":
                 # Somebody else may be at work on the pool: nothing is touched any more, not even to tidy up.
                 self._say(Phase.FAILED, "LeaseLost", answer.message)
@@ -156,7 +156,7 @@ class PoolOrchestration:
             stands = frozen.freeze.as_pause if frozen.freeze and not self._state.instead_of else None
             told = answer.command or stands
             self._recorder.note(of_command(self._state.command, told, self._now()))
-            self._state = tell(self._state, told)
+            self._state = tell(self._state, told, answer.queued)
             if answer.superseded_by:
                 newer = superseding_version(answer.superseded_by, self._rollout.version_id)
                 self._state = supersede(self._state, newer)

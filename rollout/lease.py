@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct, structs
 
-from rollout.commands import Command, Refused, obey
+from rollout.commands import ONCE, Command, Refused, obey
 from rollout.model import definition_of, short_version, version_number
+
+T = TypeVar("T")
 
 EXPIRES_AFTER = timedelta(hours=1)
 """Not renewed for so long, a holder counts as dead and a waiting rollout as gone. Both ask every few minutes."""
 
 
 MOST_COMMANDS = 20
+
+MOST_QUEUED, MOST_PASSED_ON = 200, 20
+"""Commands that are carried out once: so many wait for one rollout at most, and so many are passed on at a time."""
 
 ROLL_BACK = "roll_back"
 """How a roll back asks for the pool: for an older version than others have, and before all others that wait."""
@@ -41,8 +46,9 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     still holds it or not, and `last_target` its version. `last_number` is the highest number that a rollout of the pool
     has used in a name: when a host that was not finished is removed, only its stale Entra device knows that number, and
     the next rollout must not give it out again. `commands` are what operators have told rollouts of this pool,
-    by their ids, also before they hold it. A stored lease of another shape does not decode: nobody may
-    conclude from it that the pool is free.
+    by their ids, also before they hold it; of that, `queued` is what they are to carry out once, and `numbered` the
+    number of the last one of these. A stored lease of another shape does not decode: nobody may conclude from it that
+    the pool is free.
     """
 
     holder: str = ""
@@ -51,6 +57,8 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     waiting: tuple[Waiter, ...] = ()
     fence: int = 0
     commands: dict[str, Command] = {}
+    queued: dict[str, tuple[Command, ...]] = {}
+    numbered: int = 0
     last: str = ""
     last_target: str = ""
     last_number: int = 0
@@ -64,7 +72,8 @@ class Lease(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
     """What a rollout is told. `message` is one sentence; `superseded_by` the rollout of a newer version, if any.
 
-    `command` is what an operator has told it: pause or abort. `last_number` is that of the lease, with granted.
+    `command` is what an operator has told it: pause or abort; `queued` are the next commands that it carries out once,
+    in their order: they come again until it says that it has. `last_number` is that of the lease, with granted.
 
     granted: it holds the pool, under number `fence`. waiting: ask again. refused: it will never get the pool.
     lost: it does not hold the pool (any more) and must not touch it.
@@ -76,6 +85,7 @@ class LeaseAnswer(Struct, frozen=True, omit_defaults=True):
     fence: int = 0
     command: Command | None = None
     last_number: int = 0
+    queued: tuple[Command, ...] = ()
 
 
 def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetime) -> tuple[Lease, LeaseAnswer]:
@@ -99,17 +109,27 @@ def acquire(lease: Lease, rollout: str, target: str, on_newer: str, now: datetim
     return _take(_enqueue(lease, waiter), waiter)
 
 
-def check_in(lease: Lease, rollout: str, now: datetime, last_number: int = 0) -> tuple[Lease, LeaseAnswer]:
+def check_in(
+    lease: Lease, rollout: str, now: datetime, last_number: int = 0, carried_out: int = 0
+) -> tuple[Lease, LeaseAnswer]:
     """Renew the lease; the answer names the rollout that supersedes this one, or says that the lease is lost.
 
-    `last_number` is the highest number that the holder has used in a name by now, 0 for none.
+    `last_number` is the highest number that the holder has used in a name by now, 0 for none; `carried_out` that of the
+    last command of those that are carried out once: up to it they are over, and forgotten.
     A holder that comes back late keeps the pool if nobody else has taken it meanwhile.
     """
     lease = _without_the_dead(lease, rollout, now)
     if lease.holder != rollout:
         return lease, _lost(lease)
     renewed_at, last_number = max(now, lease.renewed_at or now), last_number or lease.last_number
-    lease = structs.replace(lease, renewed_at=renewed_at, last_number=last_number)
+    queued = tuple(one for one in lease.queued.get(rollout, ()) if one.number > carried_out)
+    lease = structs.replace(
+        lease,
+        renewed_at=renewed_at,
+        last_number=last_number,
+        queued=_but(lease.queued, rollout) | ({rollout: queued} if queued else {}),
+        numbered=max(lease.numbered, carried_out),
+    )
     return lease, _granted(lease)
 
 
@@ -119,7 +139,7 @@ def release(lease: Lease, rollout: str, last_number: int = 0) -> tuple[Lease, Le
     `last_number` as in `check_in`.
     """
     lease = _without(lease, rollout)
-    lease = structs.replace(lease, commands={name: one for name, one in lease.commands.items() if name != rollout})
+    lease = structs.replace(lease, commands=_but(lease.commands, rollout), queued=_but(lease.queued, rollout))
     if lease.holder != rollout:
         return lease, _lost(lease)
     last_number = last_number or lease.last_number
@@ -135,11 +155,33 @@ def command(lease: Lease, rollout: str, given: Command, now: datetime) -> tuple[
     standing = obey(lease.commands.get(rollout), structs.replace(given, at=now))
     if isinstance(standing, Refused):
         return lease, LeaseAnswer("refused", standing.why)
-    others = {name: one for name, one in lease.commands.items() if name != rollout}
+    if given.kind in ONCE:
+        return _queue(lease, rollout, structs.replace(given, at=now))
+    others = _but(lease.commands, rollout)
     # Who has been told something and never came is forgotten when there are many: instances have names for ever.
     recent = sorted(others.items(), key=lambda item: item[1].at or now)[-MOST_COMMANDS:]
     told = {} if standing is None else {rollout: standing}
     return structs.replace(lease, commands=dict(recent) | told), LeaseAnswer("granted", f"{given.kind} {given.spoken}")
+
+
+def _queue(lease: Lease, rollout: str, given: Command) -> tuple[Lease, LeaseAnswer]:
+    """Let a command wait for its rollout; the same one for the same host twice in a row is one."""
+    waiting = lease.queued.get(rollout, ())
+    before = next((one for one in reversed(waiting) if one.host == given.host), None)
+    if before is not None and before.kind == given.kind:
+        return lease, LeaseAnswer("granted", f"told already {before.spoken}")
+    if len(waiting) >= MOST_QUEUED:
+        return lease, LeaseAnswer("refused", f"{MOST_QUEUED} commands wait already")
+    others = _but(lease.queued, rollout)
+    recent = sorted(others.items(), key=lambda item: item[1][-1].number)[-MOST_COMMANDS:]
+    number = lease.numbered + 1
+    queued = dict(recent) | {rollout: (*waiting, structs.replace(given, number=number))}
+    lease = structs.replace(lease, queued=queued, numbered=number)
+    return lease, LeaseAnswer("granted", f"{given.kind} {given.spoken}")
+
+
+def _but(mapping: dict[str, T], name: str) -> dict[str, T]:
+    return {key: value for key, value in mapping.items() if key != name}
 
 
 # -------------------------------------------------------------------------------------------------------------- queue
@@ -216,6 +258,7 @@ def _granted(lease: Lease) -> LeaseAnswer:
         fence=lease.fence,
         command=lease.commands.get(lease.holder),
         last_number=lease.last_number,
+        queued=lease.queued.get(lease.holder, ())[:MOST_PASSED_ON],
     )
     if successor is None:
         return answer

@@ -384,6 +384,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     host in service to the moment since which it has been unhealthy, `started_at` if it was so before. `unreadable`
     counts turns in a row in which the pool could not be read. `unmarked` counts failed attempts to mark a quarantined
     host. `last_number` is the highest number used in a name. `command` is what an operator has told it: pause or abort.
+    `queued` is what it is to carry out once in this turn, and `carried_out` the number of the last such command.
     `given_back` tells when hosts were put back into service of late: a late list may still show one in drain mode.
     `signed_out` are the people who have been signed out, each
     as a short hash (see drain.mark_of). `counts` is what the last turn saw, for people to read. Steered hosts are not
@@ -424,6 +425,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     blocked: Blocked | None = None
     superseded_by: str = ""
     command: Command | None = None
+    queued: tuple[Command, ...] = ()
+    carried_out: int = 0
     unreadable: int = 0
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
@@ -440,6 +443,11 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     def ends_early(self) -> bool:
         """A newer version takes over, or an operator has aborted it or rolls it back."""
         return bool(self.superseded_by) or (self.command is not None and self.command.ends_it)
+
+
+def code_of(why: str) -> str:
+    """The reason code of a host that was set aside: who told the rollout to skip it, and why, may follow it."""
+    return why.partition(":")[0]
 
 
 _VERSION_ID = re.compile(

@@ -14,6 +14,7 @@ from rollout.capacity import give_back_order, in_plain_words
 from rollout.commands import Command
 from rollout.drain import is_anybody_due
 from rollout.health import judge_pool, lasting, sick_since
+from rollout.host_commands import carry_out
 from rollout.leaving import (
     advance_leaving_hosts,
     ask_people_to_leave,
@@ -110,9 +111,13 @@ def start(
     )
 
 
-def tell(state: RolloutState, command: Command | None) -> RolloutState:
-    """What an operator has told the rollout, None when nothing stands (any more): see commands.py."""
-    return state if command == state.command else structs.replace(state, command=command)
+def tell(state: RolloutState, command: Command | None, queued: tuple[Command, ...] = ()) -> RolloutState:
+    """What an operator has told the rollout, None when nothing stands (any more), and what it carries out once: see
+    commands.py. Of `queued`, what has been carried out already is left out."""
+    queued = tuple(one for one in queued if one.number > state.carried_out)
+    if (command, queued) == (state.command, state.queued):
+        return state
+    return structs.replace(state, command=command, queued=queued)
 
 
 def supersede(state: RolloutState, by: str) -> RolloutState:
@@ -133,6 +138,7 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
         _begin(turn)
     _notice_what_others_did(turn)
     _take_strays_in_hand(turn)
+    carry_out(turn)
     _watch_health(turn)
     advance_new_hosts(turn)
     if turn.phase is Phase.HALTED:

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from rollout.commands import Command, CommandKind
 from rollout.gates import AskedApproval
-from rollout.model import Phase, RolloutState, SessionHost, Stage, is_outdated, short_version
+from rollout.model import Phase, RolloutState, SessionHost, Stage, code_of, is_outdated, short_version
 from rollout.ring_state import RolloutProgress
 from rollout.ring_steps import RingStep, RollPool
 from rollout.steps import (
@@ -83,6 +83,7 @@ def of_decision(
             for host in hosts.values()
             if host.vm_id and host.registration and is_outdated(host, after.target, after.instead_of)
         ]
+    events += _of_commands(before, after, told, now)
     for name in _touched(before, after):
         stage, reason = _where(after, name)
         was, _ = _where(before, name)
@@ -132,6 +133,8 @@ REASON_OF: dict[CommandKind, str] = {
     "roll_back": "RolledBack",
     "supersede": "Superseded",
     "thaw": "Thawed",
+    "skip": "Skipped",
+    "retry": "Retried",
 }
 """The reason codes of commands."""
 
@@ -144,6 +147,15 @@ def of_command(before: Command | None, after: Command | None, now: datetime) -> 
         return (Event(now, "CommandTaken", "it goes on", "Resumed"),)
     done = {"pause": "paused", "abort": "aborted", "roll_back": "to be rolled back"}.get(after.kind, after.kind)
     return (Event(now, "CommandTaken", f"{done} {after.spoken}", REASON_OF[after.kind], by=after.by),)
+
+
+def _of_commands(before: RolloutState, after: RolloutState, told: _Sentences, now: datetime) -> Iterator[Event]:
+    """What the decision was told to carry out once; where that could not be done, the story's sentence says why."""
+    for command in before.queued:
+        if before.carried_out < command.number <= after.carried_out:
+            sentence = f"told to {command.kind}{command.host and f' {command.host}'} {command.spoken}"
+            told_of = told.beginning(sentence) or sentence
+            yield Event(now, "CommandTaken", told_of, REASON_OF[command.kind], command.host, by=command.by)
 
 
 class _Sentences:
@@ -243,7 +255,7 @@ def _where(state: RolloutState, name: str) -> tuple[str, str]:
         return _WORDS.get(progress.stage, str(progress.stage)), ""
     if name in state.quarantined:
         return "Quarantined", state.quarantined[name]
-    return ("Skipped", state.skipped[name]) if name in state.skipped else ("", "")
+    return ("Skipped", code_of(state.skipped[name])) if name in state.skipped else ("", "")
 
 
 _WORDS = {Stage.STEERING: "Steered"}

@@ -37,7 +37,7 @@ from rollout.steps import (
     StartDraining,
     StopDraining,
 )
-from rollout.turn import LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn
+from rollout.turn import LATER, LEAVING_STAGES, NEW_HOST_STAGES, SOON, Turn, is_set_aside
 
 REMOVAL_FAILS = "RemovalKeepsFailing"
 """Reason code of a host that Azure does not let go, because of a lock, say. It says nothing of the image."""
@@ -239,10 +239,10 @@ def _await_vm(turn: Turn, name: str, progress: HostProgress, host: SessionHost |
 
 
 def _await_start(turn: Turn, name: str, progress: HostProgress, host: SessionHost | None) -> None:
-    """A retained host is being started: when it runs it is proven like a new one."""
+    """A host that was set aside is being taken back: when it runs it is proven like a new one."""
     if host is None or not host.vm_id:
         _vanished(turn, name, host)
-    elif host.power == "running" and not host.is_retained:
+    elif host.power == "running" and not is_set_aside(host):
         _verify(turn, name, turn.enter(name, Stage.VERIFYING), host)
     else:
         if turn.is_due(progress) and not turn.is_busy(name):

@@ -77,5 +77,6 @@ def restore(turn: Turn) -> None:
 
 
 def restoring(host: SessionHost) -> RestoreHost:
-    """The step that takes a retained host back."""
-    return RestoreHost(host.name, host.vm_id, host.registration, f"{host.name} was kept for a roll back")
+    """The step that takes a host back that was kept for a roll back, or for investigation."""
+    kept_for = "a roll back" if host.is_retained else "investigation"
+    return RestoreHost(host.name, host.vm_id, host.registration, f"{host.name} was kept for {kept_for}")

@@ -128,7 +128,8 @@ class RetainHost(Struct, frozen=True, tag=True):
 
 
 class RestoreHost(Struct, frozen=True, tag=True):
-    """Take a retained host back: the rollout's tag on, the retained tag off, then start the VM; drain mode stays on."""
+    """Take a host back that was retained or quarantined: the rollout's tag on, the tag that says so off, then start the
+    VM; drain mode stays on."""
 
     host: str
     vm_id: str

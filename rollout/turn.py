@@ -140,7 +140,7 @@ class Turn:
         self.story: list[str] = []
         self._wakes: list[datetime] = []
         self._unhurried_wakes: list[datetime] = []
-        self.put_in_service = 0
+        self.put_in_service, self.carried_out = 0, state.carried_out
         self._busy: set[str] = set()
         self.special: set[str] = set()
         """Names of hosts that somebody else switched off or into drain mode: their replacements end the same way."""
@@ -489,6 +489,11 @@ class Turn:
         with self._changing_hands(name):
             del self.skipped[name]
 
+    def take_back(self, name: str, progress: HostProgress) -> None:
+        """A host that was set aside is to be proven, or taken away, once more."""
+        del self.quarantined[name]
+        self.put(name, progress)
+
     def quarantine(self, name: str, code: str) -> None:
         """A failed host is set aside for investigation, for the reason of this code."""
         self._views = None
@@ -576,6 +581,8 @@ class Turn:
             shapes=shapes,
             blocked=self.blocked,
             unreadable=0,
+            queued=(),
+            carried_out=self.carried_out,
             signed_out=tuple(sorted(self.signed_out_before | self.signed_out_now)),
             counts=count(self),
         )

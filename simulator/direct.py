@@ -223,7 +223,7 @@ class DirectAzure:
         self._call("POST", f"{step.vm_id}/deallocate", lambda: self.estate.machines.deallocate(step.vm_id))
 
     def _restore(self, step: RestoreHost) -> None:
-        self._edit_tags(step.vm_id, lambda tags: self._held(_without(tags, RETAINED_TAG)))
+        self._edit_tags(step.vm_id, lambda tags: self._held(_without(tags, RETAINED_TAG, QUARANTINE_TAG)))
         self._call("POST", f"{step.vm_id}/start", lambda: self.estate.machines.start(step.vm_id))
 
     def _quarantine(self, step: QuarantineHost) -> None:

@@ -431,7 +431,7 @@ class World:
         return None
 
     def _restore(self, step: RestoreHost, host: SessionHost) -> None:
-        tags = {**_untagged(host, RETAINED_TAG), ROLLOUT_TAG: self.state.rollout_id}
+        tags = {**_untagged(host, RETAINED_TAG, QUARANTINE_TAG), ROLLOUT_TAG: self.state.rollout_id}
         self.change(host.name, tags=tags)
         well = "Unavailable" if self._fate(step.host) == UNHEALTHY else "Available"
         self.at(minutes(2), lambda: self.change(host.name, power="running", status=well))
