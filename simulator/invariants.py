@@ -24,6 +24,7 @@ from simulator.checks.decisions import (
     OneChangePerHost,
     SameInputSameDecision,
     SaysWhyAndWhen,
+    SkippedHostsLeftAlone,
 )
 from simulator.checks.endings import (
     DrainModesAsBefore,
@@ -68,6 +69,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     CanaryFirst,
     NothingStartsOutsideWindows,
     NobodyDisturbedWhilePaused,
+    SkippedHostsLeftAlone,
     NothingStartsAfterHalt,
     FailureBudgetRespected,
     OneChangePerHost,

@@ -29,7 +29,7 @@ from simulator import ids
 from simulator.builders import MONDAY_MORNING
 from simulator.direct import DirectAzure
 from simulator.rollout_run import Decide, Execute
-from simulator.situations import Loop, Situation, Trouble, draw_situation
+from simulator.situations import Loop, Situation, Trouble, a_policy, draw_situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,15 @@ def counts_draining_hosts_as_available(
         after = structs.replace(after, in_hand=in_hand, settled=after.settled - 1)
         decision = structs.replace(decision, steps=(*decision.steps, step), state=after)
     return decision
+
+
+def empties_a_skipped_host(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now: datetime) -> Decision:
+    """Drain hosts that an operator wants to be left alone, like all others."""
+    decision = decide(state, snapshot, policy, now)
+    busy = {step.host for step in decision.steps}
+    skipped = [host for host in snapshot.hosts if host.name in decision.state.skipped and host.name not in busy]
+    steps = [StartDraining(host.name, host.vm_id, host.registration, "it is outdated") for host in skipped]
+    return decision if decision.done else structs.replace(decision, steps=(*decision.steps, *steps))
 
 
 def never_gives_back(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now: datetime) -> Decision:
@@ -127,6 +136,10 @@ def _busy_morning(seed: int) -> Situation:
     return Situation(seed, policy, hosts=8, load=0.8, starts_at=MONDAY_MORNING, troubles=crowd)
 
 
+def _somebody_skips_a_host(seed: int) -> Situation:
+    return Situation(seed, a_policy(), hosts=4, troubles=(Trouble("an_operator_skips_a_host", timedelta(hours=1)),))
+
+
 def _nobody_leaves(seed: int) -> Situation:
     """In place the first to be signed out can only go to hosts that will be replaced, and they stay there for days."""
     drawn = draw_situation(seed)
@@ -158,6 +171,12 @@ PLANTED_BUGS = (
         "NobodySignedOutTwice",
         decide=forgets_whom_it_has_signed_out,
         situation=_nobody_leaves,
+    ),
+    PlantedBug(
+        "empties a skipped host",
+        "SkippedHostsLeftAlone",
+        decide=empties_a_skipped_host,
+        situation=_somebody_skips_a_host,
     ),
     PlantedBug("does not pin the version", "TargetPinned", execute=does_not_pin_the_version),
     PlantedBug(

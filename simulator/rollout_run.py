@@ -18,7 +18,7 @@ from simulator.invariants import CHECKERS, Checker, Turn, Violation, Watch
 from simulator.journal import Entry, Kind
 from simulator.scene import Scene
 from simulator.situations import CALM, Situation, Trouble
-from simulator.troubles import TROUBLES
+from simulator.troubles import COMMANDS, TROUBLES
 from simulator.world import AZURE, PERSON
 
 Decide = Callable[[RolloutState, PoolSnapshot, PoolPolicy, datetime], Decision]
@@ -123,7 +123,7 @@ class _Run:
         scene = self.scene
         if scene.superseded_by and not scene.state.superseded_by:
             scene.state = core.supersede(scene.state, scene.superseded_by)
-        scene.state = core.tell(scene.state, scene.command)
+        scene.state = core.tell(scene.state, scene.command, tuple(scene.told))
         before = scene.state
         decision = self._decide(before)
         if self._happens(self.loop.forgets) and not decision.done:
@@ -220,7 +220,7 @@ class _Run:
     # ----------------------------------------------------------------------------------------------------- the rest
 
     def _plan(self, trouble: Trouble) -> None:
-        act, by = TROUBLES[trouble.name]
+        act, by = (TROUBLES | COMMANDS)[trouble.name]
 
         def strike() -> None:
             if not self.scene.pool.deleted:

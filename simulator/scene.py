@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from rollout.commands import Command
+from rollout.commands import Command, CommandKind
 from rollout.model import ROLLOUT_TAG, RolloutState
 from simulator.builders import Office, office_pool
 from simulator.clock import SteppedClock
@@ -44,6 +44,7 @@ class Scene(PoolScene):
         self.azure = DirectAzure(estate, POOL_ID, ROLLOUT_ID, self.target, self.policy)
         self.superseded_by = ""
         self.command: Command | None = None
+        self.told: list[Command] = []
         self._rushes = 0
         estate.subscribe(self.saw)
 
@@ -82,6 +83,10 @@ class Scene(PoolScene):
         self.estate.quota.set_limit(self.office.subscription, self.office.region, 1_000_000)
         for zone in ("", "1", "2", "3"):
             self.estate.quota.set_stock(self.office.region, self.office.spec.size, zone, None)
+
+    def tell(self, kind: CommandKind, host: str = "") -> None:
+        """An operator tells the rollout to skip or to retry, as the pool's lease would number and keep it."""
+        self.told.append(Command(kind, "an operator", "by chance", host=host.lower(), number=len(self.told) + 1))
 
     def forget_turn(self, memory: RolloutState) -> None:
         """The rollout's memory goes back to `memory`: what was removed under its hands meanwhile may count or not."""

@@ -22,7 +22,7 @@ from simulator.builders import MONDAY_MORNING, SUBSCRIPTION
 from simulator.faults import FLAKY, Chance, Site
 from simulator.galleries import GOOD, Flaws
 from simulator.host_pools import LoadBalancing
-from simulator.troubles import TROUBLES
+from simulator.troubles import COMMANDS, TROUBLES
 from simulator.workload import PRESETS
 
 POOL = "office"
@@ -149,7 +149,7 @@ def draw_situation(seed: int) -> Situation:
         spare_hosts=rng.choice((None, None, None, 0, 1, 2, 4)),
         flaws=_flaws(rng),
         faults=rng.choices(({}, FLAKY, BAD), (3, 5, 2))[0],
-        troubles=_troubles(rng, quiet_after),
+        troubles=_troubles(rng, quiet_after) + _commands(random.Random(f"{seed}/commands"), quiet_after),
         loop=_loop(rng),
         quiet_after=quiet_after,
     )
@@ -232,6 +232,14 @@ def _troubles(rng: random.Random, within: timedelta) -> tuple[Trouble, ...]:
     names = rng.choices(list(TROUBLES), k=rng.choice((1, 1, 2, 3, 5)))
     moments = sorted(within * rng.random() for _ in names)
     return tuple(Trouble(name, after) for name, after in zip(names, moments, strict=True))
+
+
+def _commands(rng: random.Random, within: timedelta) -> tuple[Trouble, ...]:
+    """In half of the runs an operator skips and retries hosts: a skip or two, more often than not with retries."""
+    if rng.random() < 0.5:
+        return ()
+    names = rng.choices(list(COMMANDS), (2, 2, 1), k=rng.choice((1, 2, 3, 6)))
+    return tuple(Trouble(name, within * rng.random()) for name in names)
 
 
 def _loop(rng: random.Random) -> Loop:

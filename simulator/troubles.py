@@ -140,6 +140,27 @@ def an_operator_aborts(scene: Scene) -> None:
     scene.command = Command("abort", "an operator")
 
 
+def an_operator_skips_a_host(scene: Scene) -> None:
+    """Somebody wants a host to be left alone, whatever the rollout is doing with it."""
+    host = _pick(scene, lambda host: True)
+    if host is not None:
+        scene.tell("skip", host.name)
+
+
+def an_operator_retries_a_host(scene: Scene) -> None:
+    """Somebody has mended a host that was set aside, if there is one, and wants another attempt; or another host."""
+    aside = [*scene.state.skipped, *scene.state.quarantined]
+    host = scene.rng.choice(aside) if aside else None
+    picked = _pick(scene, lambda host: True)
+    if host or picked:
+        scene.tell("retry", host or (picked.name if picked else ""))
+
+
+def an_operator_retries_all(scene: Scene) -> None:
+    """Somebody does not want the rollout to wait for its next attempts."""
+    scene.tell("retry")
+
+
 def a_host_falls_ill(scene: Scene) -> None:
     """A host's health check fails, and recovers an hour later."""
     host = _pick(scene, lambda host: True)
@@ -187,6 +208,13 @@ TROUBLES: dict[str, tuple[Callable[[Scene], None], str]] = {
     )
 }
 """Every trouble by its name, with whom the journal shall blame."""
+
+
+COMMANDS: dict[str, tuple[Callable[[Scene], None], str]] = {
+    trouble.__name__: (trouble, ADMINISTRATOR)
+    for trouble in (an_operator_skips_a_host, an_operator_retries_a_host, an_operator_retries_all)
+}
+"""The same of what operators tell the rollout about hosts, drawn beside the troubles."""
 
 
 def _pick(scene: Scene, fits: Callable[[SessionHost], bool]) -> SessionHost | None:

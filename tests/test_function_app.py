@@ -32,7 +32,7 @@ EXPECTED = {
     "httpTrigger": {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),
-        *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back"),
+        *("pause_rollout", "resume_rollout", "abort_rollout", "roll_back", "skip_host", "retry_host"),
         *("show_freeze", "order_freeze", "end_freeze", "describe_api"),
         *("list_pools", "show_pool", "show_dashboard", "show_dashboard_file"),
         *("show_events", "show_record"),
@@ -151,7 +151,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
         ("GET", "openapi.json"),
         ("POST", "rollouts/{id}/approve"),
         ("POST", "rollouts/{id}/reject"),
-        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback")),
+        *(("POST", f"rollouts/{{id}}/{verb}") for verb in ("pause", "resume", "abort", "rollback", "skip", "retry")),
         ("GET", "images/{name}/schedule"),
         ("GET", "images/{name}/regions"),
         *(("GET", "pools"), ("GET", "pools/{name}"), ("GET", "dashboard"), ("GET", "dashboard/{file}")),

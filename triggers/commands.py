@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import azure.durable_functions as df
 import azure.functions as func
 import msgspec
 from msgspec import Meta, Struct
 
+from adapters.caller import Caller
 from rollout.commands import LONGEST_NAME, Command, CommandKind, Refused, obey
 from rollout.instance_ids import COMMAND_EVENT, host_pool_key, is_back_instance, is_image_instance, pool_instance
 from rollout.subject import subject_of
@@ -24,6 +25,8 @@ bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 
 _log = logging.getLogger("goldroll.triggers")
 
+Body = TypeVar("Body")
+
 
 class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a command. With `pool` it is for that host pool alone."""
@@ -32,13 +35,23 @@ class CommandRequest(Struct, frozen=True, forbid_unknown_fields=True):
     pool: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
 
 
-class CommandAnswer(Struct, frozen=True):
-    """A command that has been passed on: to which host pools, and in whose name."""
+class CommandAnswer(Struct, frozen=True, omit_defaults=True):
+    """A command that has been passed on: to which host pools (or to which one's `host`), and in whose name."""
 
     id: str
     command: CommandKind
     pools: tuple[str, ...]
     by: str
+    host: str = ""
+
+
+class Addressed(Struct, Generic[Body], frozen=True):
+    """A request that tells a rollout something: who sends it, its body, and the rollout, which has not ended."""
+
+    caller: Caller
+    given: Body
+    instance_id: str
+    status: Any
 
 
 class _Pool(Struct, frozen=True):
@@ -99,10 +112,36 @@ async def _command(
     rollout or pool, 409 when the rollout has ended or the command changes nothing, 412 when the request's If-Match
     names another revision of the rollout than the one it shows now: problem+json says which.
     """
+    told = await addressed(req, client, CommandRequest, '{"reason": "printing is slow"}')
+    if isinstance(told, func.HttpResponse):
+        return told
+    caller, given, instance_id, status = told.caller, told.given, told.instance_id, told.status
+    pools = [pool for pool in _pools(instance_id, status.input_) if given.pool in ("", pool.name)]
+    if not pools:
+        return problem(404, "NoSuchPool", f"rollout {instance_id} has no host pool {given.pool!r}")
+    command = Command(kind, caller.name[:LONGEST_NAME], one_line(given.reason))
+    if not given.pool:
+        refused = obey(standing_command(status.custom_status), command)
+        if isinstance(refused, Refused):
+            return problem(409, refused.code, f"rollout {instance_id}: {refused.why}")
+        await client.raise_event(instance_id, COMMAND_EVENT, msgspec.to_builtins(command))
+    for pool in pools:
+        await pass_on(client, pool.host_pool_id, pool_instance(instance_id, pool.name), command)
+    about = subject_of(instance_id, pool=given.pool)
+    whom = f"{instance_id}:{given.pool}" if given.pool else instance_id
+    _log.info("%s tells %s to %s", caller.name, whom, kind, extra=about.extra)
+    told_pools = tuple(pool.name for pool in pools)
+    return answer(CommandAnswer(instance_id, kind, told_pools, caller.name), 202)
+
+
+async def addressed(
+    req: func.HttpRequest, client: df.DurableOrchestrationClient, model: type[Body], example: str
+) -> Addressed[Body] | func.HttpResponse:
+    """What a request tells which rollout; or the answer that says why it may not, or what is wrong with it."""
     caller = admit(req, "Operator")
     if isinstance(caller, func.HttpResponse):
         return caller
-    given = read_body(req, CommandRequest, '{"reason": "printing is slow"}')
+    given = read_body(req, model, example)
     if isinstance(given, func.HttpResponse):
         return given
     instance_id = req.route_params.get("id", "")
@@ -114,24 +153,17 @@ async def _command(
     revision = revision_of(status)
     if not may_follow(header_of(req, "If-Match"), revision):
         return problem(412, "MovedOn", f"rollout {instance_id} has moved on: it shows revision {revision} now")
-    pools = [pool for pool in _pools(instance_id, status.input_) if given.pool in ("", pool.name)]
-    if not pools:
-        return problem(404, "NoSuchPool", f"rollout {instance_id} has no host pool {given.pool!r}")
-    command = Command(kind, caller.name[:LONGEST_NAME], one_line(given.reason))
-    if not given.pool:
-        refused = obey(standing_command(status.custom_status), command)
-        if isinstance(refused, Refused):
-            return problem(409, refused.code, f"rollout {instance_id}: {refused.why}")
-        await client.raise_event(instance_id, COMMAND_EVENT, msgspec.to_builtins(command))
-    now = datetime.now(UTC).isoformat()
-    for pool in pools:
-        told = {"rollout": pool_instance(instance_id, pool.name), "now": now, "command": msgspec.to_builtins(command)}
-        await client.signal_entity(df.EntityId("host_pool", host_pool_key(pool.host_pool_id)), "command", told)
-    about = subject_of(instance_id, pool=given.pool)
-    whom = f"{instance_id}:{given.pool}" if given.pool else instance_id
-    _log.info("%s tells %s to %s", caller.name, whom, kind, extra=about.extra)
-    told_pools = tuple(pool.name for pool in pools)
-    return answer(CommandAnswer(instance_id, kind, told_pools, caller.name), 202)
+    return Addressed(caller, given, instance_id, status)
+
+
+async def pass_on(client: df.DurableOrchestrationClient, pool_id: str, rollout: str, command: Command) -> None:
+    """Let a command wait in the host pool's lease for this rollout of the pool; it asks before every turn."""
+    told = {
+        "rollout": rollout,
+        "now": datetime.now(UTC).isoformat(),
+        "command": msgspec.to_builtins(command),
+    }
+    await client.signal_entity(df.EntityId("host_pool", host_pool_key(pool_id)), "command", told)
 
 
 def _pools(instance_id: str, given: Any) -> tuple[_Pool, ...]:

@@ -28,7 +28,7 @@ from triggers.starting import has_ended
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 
-_GONE = ("ResourceNotFound", "ResourceGroupNotFound", "404")
+GONE = ("ResourceNotFound", "ResourceGroupNotFound", "404")
 
 
 class PoolSummary(Struct, frozen=True, omit_defaults=True):
@@ -96,12 +96,12 @@ async def show_pool(req: func.HttpRequest, client: df.DurableOrchestrationClient
     if pool is None:
         known = ", ".join(pool.name for pool in policy.host_pools)
         return problem(404, "UnknownPool", f"the policy has no host pool {name[:100]!r}; it has {known}")
-    lease = await _lease(client, pool)
-    status = await _pool_status(client, lease.last) if lease is not None and lease.last else None
+    lease = await lease_of(client, pool)
+    status = await pool_status_of(client, lease.last) if lease is not None and lease.last else None
     try:
         view, age = await asyncio.to_thread(_look, pool, _ring_of(policy, pool), lease or Lease(), status)
     except StepFailed as failed:
-        if failed.error.code in _GONE:
+        if failed.error.code in GONE:
             return problem(404, "HostPoolGone", f"host pool {name} is not in Azure: {failed.error.message}")
         return problem(502, "AzureUnreadable", str(failed))
     response = answer_unless_known(req.headers, view)
@@ -119,14 +119,14 @@ def _look(pool: PoolPolicy, ring: str, lease: Lease, status: PoolStatus | None) 
 
 async def _summary(client: df.DurableOrchestrationClient, policy: Policy, pool: PoolPolicy) -> PoolSummary:
     known = PoolSummary(pool.name, pool.image, _ring_of(policy, pool))
-    lease = await _lease(client, pool)
+    lease = await lease_of(client, pool)
     if lease is None:
         return structs.replace(known, trouble="the host pool's lease cannot be read")
     known = structs.replace(known, holder=lease.holder, waiting=tuple(waiter.rollout for waiter in lease.waiting))
     if not lease.last:
         return known
     known = structs.replace(known, rollout=_whole(lease.last), version=short_version(lease.last_target))
-    status = await _pool_status(client, lease.last)
+    status = await pool_status_of(client, lease.last)
     if status is None:
         return structs.replace(known, trouble="nothing is known of the rollout any more")
     return structs.replace(
@@ -139,7 +139,7 @@ async def _summary(client: df.DurableOrchestrationClient, policy: Policy, pool: 
     )
 
 
-async def _lease(client: df.DurableOrchestrationClient, pool: PoolPolicy) -> Lease | None:
+async def lease_of(client: df.DurableOrchestrationClient, pool: PoolPolicy) -> Lease | None:
     """The pool's lease, None when what is stored is none. One that has never been asked for is free."""
     found = await client.read_entity_state(df.EntityId("host_pool", host_pool_key(pool.host_pool_id)))
     if not found.entity_exists or found.entity_state is None:
@@ -151,7 +151,7 @@ async def _lease(client: df.DurableOrchestrationClient, pool: PoolPolicy) -> Lea
         return None
 
 
-async def _pool_status(client: df.DurableOrchestrationClient, instance_id: str) -> PoolStatus | None:
+async def pool_status_of(client: df.DurableOrchestrationClient, instance_id: str) -> PoolStatus | None:
     """What a pool's rollout shows of itself, or that it has died; None when nobody remembers it."""
     status = await client.get_status(instance_id)
     if not status:

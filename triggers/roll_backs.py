@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import azure.durable_functions as df
@@ -18,7 +17,6 @@ from rollout.commands import LONGEST_NAME, Command, Refused, obey
 from rollout.instance_ids import (
     COMMAND_EVENT,
     back_instance,
-    host_pool_key,
     is_back_instance,
     is_image_instance,
     pool_instance,
@@ -27,7 +25,7 @@ from rollout.model import Phase, short_version
 from rollout.policy import PoolPolicy
 from rollout.subject import subject_of
 from triggers.access import admit
-from triggers.commands import CommandRequest, standing_command
+from triggers.commands import CommandRequest, pass_on, standing_command
 from triggers.problems import answer, problem
 from triggers.request_bodies import one_line, read_body
 from triggers.rollout_views import is_rollout
@@ -139,10 +137,8 @@ async def _let_go(
     """Tell the rollout, and each of its pools, to end; told already, it is told nothing more."""
     if not given.pool and not isinstance(obey(standing, command), Refused):
         await client.raise_event(instance_id, COMMAND_EVENT, msgspec.to_builtins(command))
-    now = datetime.now(UTC).isoformat()
     for pool in pools:
-        told = {"rollout": pool_instance(instance_id, pool.name), "now": now, "command": msgspec.to_builtins(command)}
-        await client.signal_entity(df.EntityId("host_pool", host_pool_key(pool.host_pool_id)), "command", told)
+        await pass_on(client, pool.host_pool_id, pool_instance(instance_id, pool.name), command)
 
 
 async def _start(

@@ -16,6 +16,7 @@ from triggers.access import Role
 from triggers.approvals import Answer, ApprovalAnswer
 from triggers.commands import CommandAnswer, CommandRequest
 from triggers.freezing import FreezeRequest, ThawRequest
+from triggers.host_commands import RetryRequest, SkipRequest
 from triggers.images import RegionsView, ScheduleView
 from triggers.plans import PlanRequest
 from triggers.pools import PoolList
@@ -121,6 +122,23 @@ ROUTES = (
             ("pause", "let a rollout or one of its host pools stand still"),
             ("resume", "let what is paused go on"),
             ("abort", "end a rollout or that of one host pool; what is done stays"),
+        )
+    ),
+    *(
+        Route(
+            "POST",
+            f"rollouts/{{id}}/{verb}",
+            function,
+            about,
+            "Operator",
+            {202: CommandAnswer},
+            (*_COMMANDED, 502),
+            body,
+            parameters=(_IF_MATCH,),
+        )
+        for verb, function, about, body in (
+            ("skip", "skip_host", "leave one session host alone; what was done to it is taken back", SkipRequest),
+            ("retry", "retry_host", "try now what waits, or once more with a host that was set aside", RetryRequest),
         )
     ),
     Route(

@@ -9,7 +9,7 @@ import msgspec
 
 from rollout import pool as core
 from rollout.model import Phase, RolloutState, SessionHost, Stage, is_outdated
-from rollout.steps import NotifySessions, SignOutSessions
+from rollout.steps import NotifySessions, ReleaseHost, SignOutSessions, StopDraining
 from rollout.windows import is_open
 from simulator.checks.watch import Checker, Turn
 from simulator.journal import Entry, Kind
@@ -44,7 +44,7 @@ class CanaryFirst(Checker):
             self._outdated = sum(is_outdated(host, self.scene.target) for host in turn.snapshot.hosts)
         policy = self.scene.policy
         proven = [name for name, since in self._well_since.items() if turn.now - since >= policy.canary.bake]
-        replaceable = self._outdated - self.scene.others[Kind.MACHINE_DELETING]
+        replaceable = self._outdated - self.scene.others[Kind.MACHINE_DELETING] - len(turn.before.skipped)
         self._passed = self._passed or len(proven) >= max(1, min(policy.canary.hosts, replaceable))
         if self._passed:
             return
@@ -110,6 +110,36 @@ class NobodyDisturbedWhilePaused(Checker):
 
     def _asks(self, step: NotifySessions) -> bool:
         return step.title != self.scene.policy.drain.notice.withdrawn_title
+
+
+class SkippedHostsLeftAlone(Checker):
+    """A host that an operator has told the rollout to skip is given back, and nothing else is done with it.
+
+    One that nobody has touched is skipped in the turn in which the rollout learns of it.
+    """
+
+    rule = "S6"
+
+    def decided(self, turn: Turn) -> None:
+        after = turn.decision.state
+        skipped = {name for name, why in after.skipped.items() if why.startswith("SkippedByOperator")}
+        for step in turn.decision.steps:
+            withdraws = (
+                isinstance(step, NotifySessions) and step.title == self.scene.policy.drain.notice.withdrawn_title
+            )
+            if step.host in skipped and not (withdraws or isinstance(step, StopDraining | ReleaseHost)):
+                self.fail(f"{type(step).__name__} for {step.host}, which an operator wants to be left alone")
+        for command in turn.before.queued[:1]:
+            if self._is_untouched(command.host, turn) and command.kind == "skip" and command.host not in skipped:
+                self.fail(f"{command.host} is not skipped, although nobody has touched it")
+
+    def _is_untouched(self, name: str, turn: Turn) -> bool:
+        host = next((h for h in (turn.snapshot.hosts if turn.snapshot else ()) if h.name == name), None)
+        if host is None or turn.before.ends_early or turn.decision.phase is Phase.HALTED or turn.decision.done:
+            return False
+        is_whole = bool(host.vm_id and host.registration) and host.provisioning != "Deleting"
+        known = {*turn.before.in_hand, *turn.before.skipped, *turn.before.quarantined}
+        return is_whole and name not in known and is_outdated(host, self.scene.target) and not host.tags
 
 
 class FailureBudgetRespected(Checker):

@@ -177,6 +177,16 @@ def drains_a_host_while_it_is_paused(trial: Trial) -> None:
     trial.decides(a_drain(trial.hosts[0]), in_hand={trial.hosts[0]: Stage.DRAINING})
 
 
+def drains_a_host_that_is_skipped(trial: Trial) -> None:
+    trial.decides(a_drain(trial.hosts[0]), skipped={trial.hosts[0]: "SkippedByOperator: an operator"})
+
+
+def does_not_skip_a_host_as_it_was_told(trial: Trial) -> None:
+    trial.scene.tell("skip", trial.hosts[0])
+    trial.scene.state = tell(trial.scene.state, None, tuple(trial.scene.told))
+    trial.decides()
+
+
 def goes_on_with_three_failed_hosts(trial: Trial) -> None:
     trial.decides(quarantined={"avd-801": "Failed", "avd-802": "Failed", "avd-803": "Failed"})
 
@@ -289,6 +299,8 @@ WRONG_DOINGS: tuple[tuple[str, Callable[[Trial], None], dict[str, Any]], ...] = 
     ("NothingStartsOutsideWindows", drains_a_host_first_of_all, {"windows": (NIGHTLY,)}),
     ("NothingStartsAfterHalt", drains_a_host_after_the_halt, {}),
     ("NobodyDisturbedWhilePaused", drains_a_host_while_it_is_paused, {}),
+    ("SkippedHostsLeftAlone", drains_a_host_that_is_skipped, {}),
+    ("SkippedHostsLeftAlone", does_not_skip_a_host_as_it_was_told, {}),
     ("FailureBudgetRespected", goes_on_with_three_failed_hosts, {}),
     ("OneChangePerHost", drains_and_removes_one_host_at_once, {}),
     ("SameInputSameDecision", decides_otherwise_each_time, {}),
