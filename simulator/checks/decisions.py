@@ -8,7 +8,16 @@ from datetime import datetime
 import msgspec
 
 from rollout import pool as core
-from rollout.model import Phase, RolloutState, SessionHost, Stage, is_outdated
+from rollout.model import (
+    QUARANTINE_TAG,
+    RETAINED_TAG,
+    ROLLOUT_TAG,
+    Phase,
+    RolloutState,
+    SessionHost,
+    Stage,
+    is_outdated,
+)
 from rollout.steps import NotifySessions, ReleaseHost, SignOutSessions, StopDraining
 from rollout.windows import is_open
 from simulator.checks.watch import Checker, Turn
@@ -129,17 +138,19 @@ class SkippedHostsLeftAlone(Checker):
             )
             if step.host in skipped and not (withdraws or isinstance(step, StopDraining | ReleaseHost)):
                 self.fail(f"{type(step).__name__} for {step.host}, which an operator wants to be left alone")
-        for command in turn.before.queued[:1]:
-            if self._is_untouched(command.host, turn) and command.kind == "skip" and command.host not in skipped:
-                self.fail(f"{command.host} is not skipped, although nobody has touched it")
+        last = {command.host: command.kind for command in turn.before.queued}
+        for name in [name for name, kind in last.items() if kind == "skip" and name not in skipped]:
+            if self._is_untouched(name, turn):
+                self.fail(f"{name} is not skipped, although nobody has touched it")
 
     def _is_untouched(self, name: str, turn: Turn) -> bool:
         host = next((h for h in (turn.snapshot.hosts if turn.snapshot else ()) if h.name == name), None)
         if host is None or turn.before.ends_early or turn.decision.phase is Phase.HALTED or turn.decision.done:
             return False
         is_whole = bool(host.vm_id and host.registration) and host.provisioning != "Deleting"
+        is_marked = bool({ROLLOUT_TAG, QUARANTINE_TAG, RETAINED_TAG} & host.tags.keys())
         known = {*turn.before.in_hand, *turn.before.skipped, *turn.before.quarantined}
-        return is_whole and name not in known and is_outdated(host, self.scene.target) and not host.tags
+        return is_whole and name not in known and is_outdated(host, self.scene.target) and not is_marked
 
 
 class FailureBudgetRespected(Checker):

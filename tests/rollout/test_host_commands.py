@@ -433,7 +433,7 @@ def test_new_hosts_that_wait_for_room_are_tried_now() -> None:
     world.now = world.state.blocked.retry_at - minutes(15)
     given(world)
     assert world.last is not None
-    assert world.last.steps == ()
+    assert not world.last.steps
     given(world, to_retry())
 
     assert len(world.last.steps) == 1
