@@ -235,6 +235,29 @@ def _command(name: str, summary: str) -> None:
         _tell(session, rollout, name, body)
 
 
+@goldroll.command()
+@click.argument("rollout")
+@_REASON
+@click.option("--pool", required=True, help="The host pool.")
+@click.option("--host", required=True, help="The session host, as Azure names it: avd-007.")
+@click.pass_obj
+def skip(session: Session, rollout: str, reason: str, pool: str, host: str) -> None:
+    """Leave one session host alone: what was done to it is taken back, and the rollout ends without it."""
+    _tell(session, rollout, "skip", {"reason": reason, "pool": pool, "host": host})
+
+
+@goldroll.command()
+@click.argument("rollout")
+@_REASON
+@click.option("--pool", default="", help="Only this host pool.")
+@click.option("--host", default="", help="Only this session host of it, also one that was skipped or quarantined.")
+@click.pass_obj
+def retry(session: Session, rollout: str, reason: str, pool: str, host: str) -> None:
+    """Try again now: all that waits after failed attempts, or one host."""
+    named = {"pool": pool, "host": host}
+    _tell(session, rollout, "retry", {"reason": reason} | {key: name for key, name in named.items() if name})
+
+
 def _answer(name: str, summary: str) -> None:
     @goldroll.command(name=name, help=summary)
     @click.argument("rollout")
@@ -249,7 +272,12 @@ def _answer(name: str, summary: str) -> None:
 def _tell(session: Session, rollout: str, verb: str, body: dict[str, str]) -> None:
     found = _resolve(session, rollout)
     told = session.call(lambda api: api.post(f"rollouts/{quote(found, safe='')}/{verb}", body))
-    session.show(told, lambda answer: f"{answer['id']}: {verb}, by {answer['by']}")
+    session.show(told, lambda answer: f"{answer['id']}: {verb}{_of(answer)}, by {answer['by']}")
+
+
+def _of(told: dict[str, Any]) -> str:
+    """The session host that was named, or nothing."""
+    return f" {told['host']}" if told.get("host") else ""
 
 
 _command("pause", "Stand still: finish what is in hand, ask nobody more to leave.")

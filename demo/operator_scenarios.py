@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from demo.outcomes import hosts_are_current, nobody_was_signed_out, pool_keeps_its_size, story_tells
+from demo.outcomes import (
+    hosts_are_current,
+    hosts_are_quarantined,
+    nobody_was_signed_out,
+    pool_keeps_its_size,
+    story_tells,
+)
 from demo.policies import policy_text
-from demo.scenario import Outcome, Scenario, Stage
+from demo.scenario import NIGHT_OWLS, Decision, Outcome, Scenario, Stage
 from simulator.images import Flaws
+from simulator.session_hosts import FATAL_CHECKS
 
 OPERATOR = "raj@contoso.com"
 
@@ -156,5 +163,91 @@ ROLL_BACK_RETAINED = Scenario(
     ),
 )
 
-OPERATOR_SCENARIOS = (PAUSED, ABORTED, ROLL_BACK_REBUILT, ROLL_BACK_RETAINED)
+def _set_skipped(stage: Stage) -> None:
+    office = stage.office("office", hosts=8, load=0.4)
+    stage.estate.people.add(office.pool_id, 2, NIGHT_OWLS, "owl")
+    stage.publish("08:10", office, "2.0.0")
+
+    def tell(clock: str, verb: Decision, host: str, reason: str) -> None:
+        stage.answer(clock, verb, reason, day=0, pool="office", host=host, by=OPERATOR, roles=("Operator",))
+
+    tell("09:00", "skip", "avd-001", "its disk is being restored")
+    tell("12:45", "skip", "avd-004", "somebody closes the books on it until tonight")
+    tell("12:52", "skip", "avd-004", "has anybody done it?")
+    tell("12:53", "skip", "avd-008", "shall the canary stay?")
+    tell("15:00", "retry", "avd-001", "its disk is restored")
+
+
+SKIPPED = Scenario(
+    name="skipped",
+    title="Skipped: the host that never empties",
+    about=(
+        "Somebody works on one host until late, and the policy waits for them. An operator lets the rollout skip that "
+        "host: who is on it is told that they may stay, the host serves people again, and the rollout goes on at once "
+        "without it and names it at the end. Another host was skipped in the morning, before anybody had touched it, "
+        "and is taken up again when its disk has been restored."
+    ),
+    policy=policy_text("office", drain={"on_timeout": "wait"}),
+    set_the_stage=_set_skipped,
+    outcome=Outcome(
+        "SucceededWithSkips",
+        {"office": "SucceededWithSkips"},
+        checks=(
+            hosts_are_current(7),
+            nobody_was_signed_out,
+            pool_keeps_its_size,
+            story_tells("avd-001 is skipped by raj@contoso.com: its disk is being restored"),
+            story_tells("avd-004 is skipped and given back"),
+            story_tells("avd-004: it is skipped already"),
+            story_tells("avd-008: it is in service on the version"),
+            story_tells("avd-001 is to be replaced after all"),
+        ),
+    ),
+)
+
+
+def _set_retried(stage: Stage) -> None:
+    office = stage.office("office", hosts=8, people=40)
+    stage.publish("08:10", office, "2.0.0")
+    check, hosts = FATAL_CHECKS[-1], stage.estate.hosts
+    stage.at("09:43", lambda: hosts.set_health(office.pool_id, "avd-009", check, "the listener is not ready"))
+    stage.at("10:40", lambda: hosts.set_health(office.pool_id, "avd-009", check, None))
+    stage.answer(
+        "10:45",
+        "retry",
+        "the firewall lets it through now",
+        day=0,
+        pool="office",
+        host="avd-009",
+        by=OPERATOR,
+        roles=("Operator",),
+    )
+    stage.answer("12:00", "retry", "does anything wait?", day=0, by=OPERATOR, roles=("Operator",))
+
+
+RETRIED = Scenario(
+    name="retried",
+    title="Retried: a host that failed, when the fault is mended",
+    about=(
+        "A new host does not get well in time and is set aside. The image is not to blame: a firewall was. When that "
+        "is mended an operator lets the rollout try the host once more: it must prove itself like a new one, and "
+        "serves people in the place of the one that would have been made in its stead."
+    ),
+    policy=policy_text("office"),
+    set_the_stage=_set_retried,
+    outcome=Outcome(
+        "Succeeded",
+        {"office": "Succeeded"},
+        checks=(
+            hosts_are_current(8),
+            hosts_are_quarantined(0),
+            pool_keeps_its_size,
+            story_tells("avd-009 failed (NotReadyInTime)"),
+            story_tells("avd-009 must prove itself once more, by raj@contoso.com: the firewall lets it through now"),
+            story_tells("nothing is done: nothing waits for another attempt"),
+        ),
+    ),
+)
+
+OPERATOR_SCENARIOS = (PAUSED, ABORTED, SKIPPED, RETRIED, ROLL_BACK_REBUILT, ROLL_BACK_RETAINED)
 """The scenarios of this file, in the order in which they are best read."""

@@ -249,7 +249,7 @@ class Run:
         async def post(given: Answer) -> None:
             if self._client is None:
                 return
-            named = {"ring": given.ring, "pool": given.pool}
+            named = {"ring": given.ring, "pool": given.pool, "host": given.host}
             body = {"reason": given.reason} | {key: name for key, name in named.items() if name}
             path = f"/api/rollouts/{image_instance(given.version_id)}/{given.decision}"
             async with self._client.post(path, json=body, headers=_signed_in(given.by, given.roles)) as answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from simulator.builders import Office, office_pool
 from simulator.estate import Estate
 from simulator.faults import Chance, Site
 from simulator.galleries import GOOD, Flaws, Takes
+from simulator.workload import OFFICE
 from simulator.world import ADMINISTRATOR
 
 if TYPE_CHECKING:
@@ -61,14 +62,17 @@ class Scenario:
     tick: timedelta = timedelta(minutes=1)
 
 
-Decision = Literal["approve", "reject", "pause", "resume", "abort", "rollback"]
+NIGHT_OWLS = replace(OFFICE, attendance=1.0, arrives=7.0, leaves=19.0, lunch_disconnects=0.0, forgets=0.0, reads=0.0)
+"""People who come first, leave last, never pause and never look at a message."""
+
+Decision = Literal["approve", "reject", "pause", "resume", "abort", "rollback", "skip", "retry"]
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a person sends to the app about the rollout of `version_id`, and which app roles they have.
 
-    Answers may name a `ring`, commands a `pool`.
+    Answers may name a `ring`, commands a `pool` and a session `host` of it.
     """
 
     at: datetime
@@ -78,6 +82,7 @@ class Answer:
     reason: str
     ring: str = ""
     pool: str = ""
+    host: str = ""
     roles: tuple[str, ...] = ("Approver",)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from demo.old_versions import RETIRE
@@ -22,14 +21,10 @@ from demo.outcomes import (
 )
 from demo.policies import REGION, policy_text
 from demo.ring_scenarios import RING_SCENARIOS
-from demo.scenario import MORNING, Outcome, Scenario, Stage
+from demo.scenario import MORNING, NIGHT_OWLS, Outcome, Scenario, Stage
 from simulator.faults import Chance, Site
 from simulator.galleries import Flaws, Takes
-from simulator.workload import OFFICE
 from simulator.world import AUTOSCALE, AZURE
-
-NIGHT_OWLS = replace(OFFICE, attendance=1.0, arrives=7.0, leaves=19.0, lunch_disconnects=0.0, forgets=0.0, reads=0.0)
-"""People who come first, leave last, never pause and never look at a message."""
 
 
 # ---------------------------------------------------------------------------------------------------- all goes well

@@ -39,7 +39,11 @@ class Turns:
             raise Crash("the worker was restarted")
         done = not self._turns
         state = structs.replace(
-            state, phase=Phase.SUCCEEDED if done else Phase.ROLLING, message=f"turn {len(self.seen)}"
+            state,
+            phase=Phase.SUCCEEDED if done else Phase.ROLLING,
+            message=f"turn {len(self.seen)}",
+            carried_out=max([state.carried_out, *(command.number for command in state.queued)]),
+            queued=(),
         )
         decision = Decision(
             state=state,
@@ -429,9 +433,24 @@ def json_lease(rollout: str, version: str, now: datetime) -> str:
 # -------------------------------------------------------------------------------------------------------- commands
 
 
-def told(stage: Play, kind: str) -> Play:
-    ask(stage, "command", rollout=MINE, command={"kind": kind, "by": "raj@contoso.com", "reason": "a wrong build"})
+def told(stage: Play, kind: str, host: str = "") -> Play:
+    command = {"kind": kind, "by": "raj@contoso.com", "reason": "a wrong build", "host": host}
+    ask(stage, "command", rollout=MINE, command=command)
     return stage
+
+
+def test_what_is_to_be_carried_out_once_comes_in_order_and_again_only_when_a_turn_is_lost() -> None:
+    stage = Play("roll_host_pool", {}, MINE)
+    turns = Turns("died", *[[] for _ in range(30)])
+    for kind, host in (("skip", "avd-001"), ("retry", "avd-001"), ("skip", "avd-002")):
+        told(stage, kind, host)
+    played = roll(turns, stage)
+
+    given = [[(one.kind, one.host) for one in state.queued] for state in turns.seen]
+    assert given[:2] == [[("skip", "avd-001"), ("retry", "avd-001"), ("skip", "avd-002")]] * 2
+    assert not any(given[2:])
+    assert played.executions > 1
+    assert '"queued":{}' in stage.lease.replace(" ", "")
 
 
 def test_a_rollout_learns_of_a_command_before_its_first_turn() -> None:
