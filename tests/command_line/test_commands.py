@@ -231,6 +231,33 @@ def test_a_command_is_sent_with_its_reason(app: App, verb: str) -> None:
     assert app.asked[-1][2] == {"reason": "printing is slow", "pool": "office"}
 
 
+@pytest.mark.parametrize(
+    ("verb", "named"),
+    [
+        ("skip", {"pool": "office", "host": "avd-007"}),
+        ("retry", {"pool": "office", "host": "avd-007"}),
+        ("retry", {"pool": "office"}),
+        ("retry", {}),
+    ],
+)
+def test_a_command_for_a_host_names_it(app: App, verb: str, named: dict[str, str]) -> None:
+    answer = {"id": ROLLOUT, "by": "andrea@contoso.com", **({"host": named["host"]} if "host" in named else {})}
+    app.on("POST", f"rollouts/{ROLLOUT}/{verb}", answer, status=202)
+    options = [word for name, value in named.items() for word in (f"--{name}", value)]
+
+    result = app.run(verb, "latest", "--reason", "a disk is restored", *options)
+
+    which = f" {named['host']}" if "host" in named else ""
+    assert (result.exit_code, result.output) == (0, f"{ROLLOUT}: {verb}{which}, by andrea@contoso.com\n")
+    assert app.asked[-1][2] == {"reason": "a disk is restored", **named}
+
+
+@pytest.mark.parametrize("options", [("--pool", "office"), ("--host", "avd-007")])
+def test_a_skip_without_its_host_or_host_pool_is_not_sent(app: App, options: tuple[str, str]) -> None:
+    assert app.run("skip", ROLLOUT, "--reason", "x", *options).exit_code == 2
+    assert app.asked == []
+
+
 @pytest.mark.parametrize("verb", ["approve", "reject"])
 def test_an_answer_is_sent_for_a_ring(app: App, verb: str) -> None:
     app.on("POST", f"rollouts/{ROLLOUT}/{verb}", {"id": ROLLOUT, "by": "andrea@contoso.com"}, status=202)

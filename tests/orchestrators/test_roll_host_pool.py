@@ -450,7 +450,7 @@ def test_what_is_to_be_carried_out_once_comes_in_order_and_again_only_when_a_tur
     assert given[:2] == [[("skip", "avd-001"), ("retry", "avd-001"), ("skip", "avd-002")]] * 2
     assert not any(given[2:])
     assert played.executions > 1
-    assert '"queued":{}' in stage.lease.replace(" ", "")
+    assert "queued" not in stage.lease
 
 
 def test_a_rollout_learns_of_a_command_before_its_first_turn() -> None:
