@@ -4,7 +4,8 @@
 import { html } from "./html.js";
 import { useMemo, useState } from "./hooks.js";
 import { When } from "./parts.js";
-import { STATES, aboutState, plural } from "./words.js";
+import { HostVerb } from "./tell.js";
+import { STATES, aboutState, plural, whyAside } from "./words.js";
 import { until } from "./time.js";
 
 const ROOMY = 64, ROWS = 50;
@@ -39,7 +40,8 @@ export function HostField({ view, onPick, picked }) {
     </ul>`;
 }
 
-export function HostTable({ view, picked }) {
+// `onTell` gets what is to be told of a host; without it the hosts are only shown.
+export function HostTable({ view, picked, onTell }) {
   const [wanted, setWanted] = useState("");
   const [all, setAll] = useState(false);
   const word = wanted.trim().toLowerCase();
@@ -59,6 +61,7 @@ export function HostTable({ view, picked }) {
         <thead><tr>
           <th scope="col">Host</th><th scope="col">State</th><th scope="col">Version</th>
           <th scope="col" class="number">Sessions</th><th scope="col">Zone</th><th scope="col">Note</th>
+          ${onTell && html`<th scope="col"><span class="sr">What to tell the rollout</span></th>`}
         </tr></thead>
         <tbody>
           ${shown.map((host) => html`
@@ -69,6 +72,7 @@ export function HostTable({ view, picked }) {
               <td class="number">${host.sessions ?? 0}</td>
               <td>${host.zone}</td>
               <td>${noteOf(host)}${host.deadline && html`leave by <${When} at=${host.deadline} /> <span class="soft">${until(host.deadline)}</span>`}</td>
+              ${onTell && html`<td><${HostVerb} host=${host} onTell=${onTell} /></td>`}
             </tr>`)}
         </tbody>
       </table>
@@ -80,7 +84,7 @@ export function HostTable({ view, picked }) {
 const HELD_BY_US = new Set(["Steered", "Draining", "Verifying", "Quarantined", "Retained"]);
 
 function noteOf(host) {
-  const notes = [host.why, host.power];
+  const notes = [whyAside(host.why), host.power];
   if (host.drained && !HELD_BY_US.has(host.state)) notes.push("drain mode, not by Goldroll");
   const text = notes.filter(Boolean).join(", ");
   return text && host.deadline ? `${text}; ` : text;

@@ -8,10 +8,10 @@ import {
   Badge, Dot, Empty, Fact, Loading, Next, Progress, ProgressLegend, Read, Section, Slots, Trouble, When, totalOf,
 } from "./parts.js";
 import { briskly, rarely, setPace, useSource } from "./sources.js";
-import { Verbs, verbsFor } from "./tell.js";
+import { Verbs, takesHostVerbs, verbsFor } from "./tell.js";
 import { Timeline } from "./timeline.js";
 import { ago, now, span } from "./time.js";
-import { isOver, phaseWord, plural, toneOf } from "./words.js";
+import { isOver, phaseWord, plural, toneOf, whyAside } from "./words.js";
 
 const FIRST_SENTENCES = 40;
 
@@ -32,7 +32,7 @@ export function RolloutView({ id, pool: wanted, offered, onTell }) {
         <div class="title">
           <h2 id="rollout-title">${rollout.version} <span class="soft">${rollout.image}</span></h2>
           <${Badge} phase=${phase} />
-          <${Verbs} rollout=${rollout} verbs=${verbsFor(rollout, offered)} onTell=${onTell} label="Tell this rollout" />
+          <${Verbs} rollout=${rollout} verbs=${verbsFor(rollout, offered, pools)} onTell=${onTell} label="Tell this rollout" />
         </div>
         <p class="why ${toneOf(phase)}">${sentence || "It has just been started."}</p>
         <p class="when">
@@ -110,7 +110,8 @@ function PoolPart({ rollout, pool, only, offered, onTell }) {
   const record = useSource(`rollouts/${encodeURIComponent(rollout.id)}/events`, isOver(pool.phase) ? rarely : briskly, eventSource);
   // A later rollout may have the pool by now: then what Azure shows is not this one's.
   const view = live.data?.rollout && live.data.rollout !== rollout.id ? undefined : live.data;
-  const verbs = only ? [] : verbsFor({ ...pool, command: pool.phase === "Paused" ? { kind: "pause" } : null }, offered);
+  const verbs = only ? [] : verbsFor({ ...pool, command: pool.phase === "Paused" ? { kind: "pause" } : null }, offered, [pool]);
+  const onTellHost = takesHostVerbs(rollout, pool, offered) ? (told) => onTell({ ...told, rollout, pool }) : undefined;
   return html`
     <div class="pool">
       ${!only && html`
@@ -133,7 +134,7 @@ function PoolPart({ rollout, pool, only, offered, onTell }) {
         </${Section}>`}
       <${Record} record=${record} rollout=${rollout} pool=${pool} view=${view} />
       ${view && html`
-        <${Section} id="list" title="All hosts"><${HostTable} view=${view} picked=${picked} /></${Section}>`}
+        <${Section} id="list" title="All hosts"><${HostTable} view=${view} picked=${picked} onTell=${onTellHost} /></${Section}>`}
     </div>`;
 }
 
@@ -176,7 +177,7 @@ const SetAside = ({ pool }) => {
     <${Section} id="aside" title="Set aside">
       <ul class="aside">
         ${hosts.map(([host, why]) => html`
-          <li key=${host}><i class="tile ${host in (pool.quarantined ?? {}) ? "Quarantined" : "Skipped"}" aria-hidden="true"></i><b>${host}</b> ${why}</li>`)}
+          <li key=${host}><i class="tile ${host in (pool.quarantined ?? {}) ? "Quarantined" : "Skipped"}" aria-hidden="true"></i><b>${host}</b> ${whyAside(why)}</li>`)}
       </ul>
     </${Section}>`;
 };

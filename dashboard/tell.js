@@ -14,16 +14,39 @@ export const offeredBy = (description) =>
 
 const UNDONE = new Set(["RolledBack", "RollingBack", "Refused", "Blocked", "Superseded"]);
 
-// Of the offered verbs those that a rollout's phase allows.
-export function verbsFor(rollout, offered) {
+// Of the offered verbs those that a rollout's phase allows; `pools` are its host pools as far as they are meant.
+export function verbsFor(rollout, offered, pools) {
   const standing = rollout.command?.kind, done = isOver(rollout.phase);
   // A roll back is taken back by starting the version again.
   const back = !UNDONE.has(rollout.phase) && standing !== "roll_back" && !String(rollout.id).startsWith("back-") ? ["rollback"] : [];
   const ending = done || standing === "abort" || standing === "supersede" || standing === "roll_back";
   const answers = rollout.asked ? ["approve", "reject"] : [];
-  const verbs = ending ? back : [...answers, standing === "pause" ? "resume" : "pause", ...back, "abort"];
+  const verbs = ending ? back : [...answers, ...(pools.some(waitsForAttempt) ? ["retry"] : []), standing === "pause" ? "resume" : "pause", ...back, "abort"];
   return verbs.filter((verb) => offered.has(verb));
 }
+
+// Something waits before it is tried again: Azure had no room, or a step has failed several times.
+const waitsForAttempt = (pool) =>
+  (pool.phase === "WaitingCapacity" && pool.reason !== "ReserveTooSmall") || /attempt \d+ failed/.test(pool.message ?? "");
+
+const ENDING = new Set(["AbortedByOperator", "RollBackRequested", "NewerVersion"]);
+
+// A host pool's rollout can be told of single hosts: it has not ended, and does not come to its end.
+export function takesHostVerbs(rollout, pool, offered) {
+  const ends = ["abort", "supersede", "roll_back"].includes(rollout.command?.kind) || ENDING.has(pool.reason);
+  return offered.has("skip") && !ends && !isOver(rollout.phase) && !isOver(pool.phase);
+}
+
+const VERB_OF_STATE = { Outdated: "skip", Steered: "skip", Draining: "skip", Skipped: "retry", Quarantined: "retry" };
+
+// What can be told of a host in its state, if anything can.
+export const HostVerb = ({ host, onTell }) => {
+  const verb = VERB_OF_STATE[host.state];
+  return verb && html`
+    <button type="button" class="quiet" aria-label=${`${VERBS[verb].label} ${host.name}`} onClick=${() => onTell({ verb, host })}>
+      ${VERBS[verb].label}
+    </button>`;
+};
 
 const VERBS = {
   approve: { label: "Approve", title: (about) => `Approve ring ${about.asked.ring}`, tone: "gold" },
@@ -31,6 +54,8 @@ const VERBS = {
   pause: { label: "Pause", title: (about) => `Pause ${nameOf(about)}`, tone: "" },
   resume: { label: "Resume", title: (about) => `Resume ${nameOf(about)}`, tone: "gold" },
   rollback: { label: "Roll back", title: (about) => `Roll ${nameOf(about)} back`, tone: "bad" },
+  skip: { label: "Skip", title: (about) => `Skip ${about.host.name}`, tone: "" },
+  retry: { label: "Retry", title: (about) => (about.host ? `Retry ${about.host.name}` : `Retry what waits in ${nameOf(about)}`), tone: "gold" },
   abort: { label: "Abort", title: (about) => `Abort ${nameOf(about)} for good`, tone: "bad" },
 };
 
@@ -43,7 +68,9 @@ export const Verbs = ({ rollout, pool, verbs, onTell, label }) => verbs.length >
   </div>`;
 
 // What will happen, in sentences with the numbers of this moment.
-function consequences({ verb, rollout, pool }) {
+function consequences({ verb, rollout, pool, host }) {
+  if (verb === "skip") return ofSkip(rollout, host);
+  if (verb === "retry") return ofRetry(rollout, host);
   const pools = pool ? [pool] : rollout.pools ?? [];
   const sum = (pick) => pools.reduce((total, one) => total + (pick(one) ?? 0), 0);
   const making = sum((one) => ["Provisioning", "Joining", "Verifying"].reduce((n, stage) => n + (one.in_hand?.[stage] ?? 0), 0));
@@ -77,12 +104,39 @@ function consequences({ verb, rollout, pool }) {
   ];
 }
 
+function ofSkip(rollout, host) {
+  const people = host.sessions ? plural(host.sessions, "person", "people") : "";
+  return [
+    `The rollout of ${rollout.version} leaves ${host.name} alone: it stays on ${host.version || "its version"}.`,
+    host.state === "Draining" && people && `${people} on it may stay; who was asked to leave is told so.`,
+    host.state !== "Outdated" && "It takes new sign-ins again.",
+    "The rollout goes on without it, and names it at its end.",
+    "A retry takes it up again as long as the rollout runs.",
+  ];
+}
+
+function ofRetry(rollout, host) {
+  if (!host) return [
+    "New hosts that Azure had no room for are asked for now, not at the next attempt.",
+    "Steps that have failed are tried now, and their attempts are counted anew.",
+  ];
+  if (host.state === "Quarantined") return [
+    `${host.name} must prove itself once more, like a new host; nobody gets to it before it has.`,
+    "When it is well it serves people. When it is not, it is kept for investigation again.",
+  ];
+  return [
+    `${host.name} is to be replaced with ${rollout.version} after all.`,
+    host.sessions ? "People on it are steered away, and asked to leave with the whole grace period when its turn comes." : "Nobody is on it now.",
+  ];
+}
+
 export function TellDialog({ telling, onClose, onTold }) {
   const verb = VERBS[telling.verb];
 
   async function send(reason) {
     const answers = telling.verb === "approve" || telling.verb === "reject";
-    const about = answers ? { ring: telling.rollout.asked.ring } : telling.pool ? { pool: telling.pool.pool } : {};
+    const host = telling.host ? { host: telling.host.name } : {};
+    const about = answers ? { ring: telling.rollout.asked.ring } : telling.pool ? { pool: telling.pool.pool, ...host } : {};
     const told = await post(`rollouts/${encodeURIComponent(telling.rollout.id)}/${telling.verb}`, { reason, ...about });
     onTold(`${verb.label}: sent as ${told.by}. It takes effect before anything more begins.`);
     if (told.id && told.id !== telling.rollout.id) location.hash = `#/rollouts/${encodeURIComponent(told.id)}`;
@@ -90,7 +144,7 @@ export function TellDialog({ telling, onClose, onTold }) {
   }
 
   return html`
-    <${ReasonDialog} title=${verb.title({ ...telling.rollout, pool: telling.pool })} label=${verb.label} tone=${verb.tone} onSend=${send} onClose=${onClose}>
+    <${ReasonDialog} title=${verb.title({ ...telling.rollout, pool: telling.pool, host: telling.host })} label=${verb.label} tone=${verb.tone} onSend=${send} onClose=${onClose}>
       <ul>${consequences(telling).filter(Boolean).map((sentence) => html`<li key=${sentence}>${sentence}</li>`)}</ul>
     </${ReasonDialog}>`;
 }

@@ -39,6 +39,9 @@ export const STATES = [
   "Quarantined", "Skipped",
 ];
 
+// Why a host was set aside: a code, or who has skipped it and why.
+export const whyAside = (why) => why?.replace(/^SkippedByOperator: /, "skipped by ");
+
 const ABOUT = {
   Outdated: "on another version, untouched",
   Steered: "new sign-ins go elsewhere",

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from rollout.commands import Command, Refused
 from rollout.leaving import skip
-from rollout.model import HostProgress, Phase, SessionHost, Stage, Vacancy, code_of
+from rollout.model import QUARANTINE_TAG, HostProgress, Phase, SessionHost, Stage, Vacancy, code_of
 from rollout.pool_view import HostState
 from rollout.replacing import REMOVAL_FAILS
 from rollout.retained import restoring
@@ -25,6 +25,7 @@ LONGEST_WHY = 120
 """Characters of who has skipped a host and why, as far as it is remembered with the host; the record has all."""
 
 _NEW = Refused("IsNew", "it is a new host that is being made; abort or roll back takes it away")
+SET_ASIDE_BEFORE = Refused("SetAside", "an earlier rollout has set it aside, and this one has no hand in it")
 _NOTHING = Refused("NothingToRetry", "nothing of it waits for another attempt")
 
 WHY_NOT_SKIPPED: dict[HostState, Refused] = {
@@ -137,6 +138,8 @@ def _retry(turn: Turn, command: Command) -> Refused | None:
         turn.take_up_again(name)
         turn.tell(f"{name} is to be replaced after all, {command.spoken}")
         return None
+    if host is not None and QUARANTINE_TAG in host.tags:
+        return SET_ASIDE_BEFORE
     if not _is_waiting(turn.in_hand.get(name)):
         return _NOTHING if host is not None or name in turn.in_hand else _unknown(turn, name)
     _wait_no_longer(turn, name)

@@ -16,13 +16,13 @@ from adapters.errors import StepFailed
 from adapters.pool_views import picture_of
 from rollout.assignments import ImageRollBack, ImageRollout
 from rollout.commands import LONGEST_NAME, Command, Refused, obey
-from rollout.host_commands import WHY_NOT_RETRIED, WHY_NOT_SKIPPED
+from rollout.host_commands import SET_ASIDE_BEFORE, WHY_NOT_RETRIED, WHY_NOT_SKIPPED
 from rollout.instance_ids import is_back_instance, pool_instance
 from rollout.lease import MOST_QUEUED
 from rollout.model import Phase
 from rollout.policy import PoolPolicy
 from rollout.pool_view import HostState, view_pool
-from rollout.status import PoolStatus
+from rollout.status import MOST_HOSTS_LISTED, PoolStatus
 from triggers.commands import CommandAnswer, addressed, pass_on, standing_command
 from triggers.pools import GONE, lease_of, pool_status_of
 from triggers.problems import answer, problem
@@ -165,6 +165,9 @@ async def _why_not_this_host(
     if found is None:
         return problem(404, "NoSuchHost", f"host pool {pool.policy.name} shows no session host {command.host!r}")
     refused = (WHY_NOT_SKIPPED if command.kind == "skip" else WHY_NOT_RETRIED).get(found)
+    quarantined = shown.quarantined if shown is not None else {}
+    if found is HostState.QUARANTINED and command.host not in quarantined and len(quarantined) < MOST_HOSTS_LISTED:
+        refused = SET_ASIDE_BEFORE
     return None if refused is None else problem(409, refused.code, f"{command.host}: {refused.why}")
 
 

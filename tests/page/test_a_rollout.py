@@ -57,6 +57,8 @@ async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(bro
         await visit.sees("main .badge").to_have_text("Paused")
         await visit.sees(".when").to_contain_text("Paused by andrea@contoso.com: the town hall begins")
 
+        await _skip_and_retry(visit, "avd-011")
+
         await tell(visit, "Resume", "the town hall is over")
         await visit.pass_time(visit.is_in("Rolling"), hours=1)
         await visit.sees("main .badge").to_have_text("Rolling")
@@ -74,6 +76,19 @@ async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(bro
         await visit.sees(".story").to_contain_text("all 12 hosts are on 2.0.0")
         assert await obstacles(visit.page) == []
         assert visit.troubles == []
+
+
+async def _skip_and_retry(visit: Visit, host: str) -> None:
+    """Let the rollout leave a host alone, and take it up again."""
+    for verb, seen in (("Skip", "Skipped"), ("Retry", "Outdated")):
+        await visit.page.get_by_role("button", name=f"{verb} {host}").click()
+        await visit.page.get_by_label("Why?").fill(f"to see that it is {seen}")
+        await visit.page.get_by_role("dialog").get_by_role("button", name=verb).click()
+        await visit.pass_time(minutes=11)
+        await visit.sees(visit.page.get_by_role("row", name=host)).to_contain_text(seen)
+        if verb == "Skip":
+            await visit.sees(visit.page.get_by_role("row", name=host)).to_contain_text("skipped by andrea@contoso.com")
+            await visit.sees(".aside").to_contain_text(f"{host} skipped by andrea@contoso.com: to see that")
 
 
 def _held_back(stage: Stage) -> None:

@@ -119,6 +119,47 @@ async def test_a_command_that_is_refused_says_why_and_keeps_the_reason(browser: 
         assert await obstacles(visit.page) == []
 
 
+async def test_a_host_is_skipped_and_retried_where_its_state_allows_it(browser: Browser) -> None:
+    async with a_visit(browser, HAPPY) as visit:
+        answers, page, sent = a_large_pool(12), visit.page, list[tuple[str, Any]]()
+        hosts = {host["name"]: host for host in answers["pools/office"]["hosts"]}
+        hosts["avd-0002"] |= {"state": "Skipped", "why": "SkippedByOperator: raj@contoso.com: a disk"}
+        for verb in ("skip", "retry"):
+            answers[f"rollouts/{ROLLOUT}/{verb}"] = (202, {"id": ROLLOUT, "by": "andrea@contoso.com"})
+        page.on("request", lambda one: sent.append((one.url.rsplit("/")[-1], one.post_data_json)) if one.method == "POST" else None)
+        await answer_with(page, answers)
+        await visit.open()
+        # One that is on the version is neither.
+        await visit.sees(page.get_by_role("button", name="avd-0001")).to_have_count(0)
+        await visit.sees(page.get_by_role("row", name="avd-0002")).to_contain_text("skipped by raj@contoso.com: a disk")
+        assert await obstacles(page) == []
+
+        await page.get_by_role("button", name="Skip avd-0005").focus()
+        await page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Skip avd-0005")
+        await visit.sees(dialog).to_contain_text("The rollout of 2.0.0 leaves avd-0005 alone: it stays on 1.0.0.")
+        await visit.sees(dialog).to_contain_text("It takes new sign-ins again.")
+        await visit.sees(page.get_by_label("Why?")).to_be_focused()
+        assert await obstacles(page) == []
+        await dialog.get_by_role("button", name="Skip").click()
+        await visit.sees("#tell-problem").to_contain_text("the reason is required")
+        assert sent == []
+        await page.get_by_label("Why?").fill("it is being repaired")
+        await dialog.get_by_role("button", name="Skip").click()
+        await visit.sees("dialog").to_have_count(0)
+        await visit.sees(page.get_by_role("button", name="Skip avd-0005")).to_be_focused()
+
+        await page.get_by_role("button", name="Retry avd-0002").click()
+        await visit.sees("dialog").to_contain_text("avd-0002 is to be replaced with 2.0.0 after all.")
+        await page.get_by_label("Why?").fill("it is repaired")
+        await page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+        await visit.sees("dialog").to_have_count(0)
+        assert sent == [
+            ("skip", {"reason": "it is being repaired", "pool": "office", "host": "avd-0005"}),
+            ("retry", {"reason": "it is repaired", "pool": "office", "host": "avd-0002"}),
+        ]
+
+
 async def test_nothing_is_started_without_a_plan(browser: Browser) -> None:
     async with a_visit(browser, HAPPY) as visit:
         posted: list[str] = []
@@ -151,6 +192,14 @@ async def test_a_verb_is_offered_where_the_phase_allows_it(browser: Browser) -> 
         answers[f"rollouts/{back}"] = a_rollout_answer(12, id=back, phase="RollingBack", pools=[])
         await visit.open()
         await visit.sees(verbs).to_have_text("PauseRoll backAbort")
+        await visit.sees(visit.page.get_by_role("button", name="Skip avd-")).not_to_have_count(0)
+        pool = answers[f"rollouts/{ROLLOUT}"]["pools"][0]
+        pool |= {"phase": "WaitingCapacity", "reason": "OperationNotAllowed"}
+        await visit.look()
+        await visit.sees(verbs).to_have_text("RetryPauseRoll backAbort")
+        pool |= {"phase": "Rolling", "reason": "NewerVersion"}
+        await visit.look()
+        await visit.sees(visit.page.get_by_role("button", name="Skip avd-")).to_have_count(0)
         answers[f"rollouts/{ROLLOUT}"]["phase"] = "Succeeded"
         await visit.look()
         await visit.sees(verbs).to_have_text("Roll back")

@@ -440,6 +440,14 @@ def test_new_hosts_that_wait_for_room_are_tried_now() -> None:
     assert world.told("trying again now: new hosts, by raj@contoso.com: it is mended")
 
 
+def test_a_host_that_an_earlier_rollout_has_quarantined_is_none_of_this_ones() -> None:
+    pool = a_pool([a_host("avd-001", version=NEXT, tags={"goldroll-quarantined": "x"}), *hosts_named(3, first=2)])
+    decision = decide(tell(a_rolling_state(pool), None, (to_retry("avd-001", 1),)), pool, a_policy(), MORNING)
+
+    assert any("nothing is done: an earlier rollout has set it aside" in sentence for sentence in decision.story)
+    assert decision.state.in_hand.keys() == {step.host for step in decision.steps} - {"avd-001"}
+
+
 def test_where_nothing_waits_a_retry_says_so() -> None:
     world = World(a_pool(hosts_named(4)))
     given(world, to_retry(), to_retry("avd-001"), to_retry("nobody"))

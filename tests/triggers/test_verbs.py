@@ -97,9 +97,10 @@ async def test_a_session_host_is_skipped_and_retried_as_the_table_says(
     more = {
         "Draining": {"draining": {"2026-11-23T16:00:00Z": "avd-000"}},
         "Skipped": {"skipped": {"avd-000": "GracePeriodEnded"}},
+        "Quarantined": {"quarantined": {"avd-000": "NotReadyInTime"}},
     }
     a_pool_at_work(instances, msgspec.structs.replace(status, **more.get(state, {})))
-    put_into(office, state)
+    put_into(office, state.partition(" by ")[0])
 
     name = "nobody" if state == "No such host" else "AVD-000"
     assert await told(instances, verb, pool="office", host=name) == expected
@@ -107,7 +108,11 @@ async def test_a_session_host_is_skipped_and_retried_as_the_table_says(
 
 
 def test_the_table_has_every_state_that_a_session_host_can_be_in() -> None:
-    assert {state for state, _, _ in cells("session host")} == {*HostState, "No such host"}
+    assert {state for state, _, _ in cells("session host")} == {
+        *HostState,
+        "Quarantined by an earlier rollout",
+        "No such host",
+    }
 
 
 async def told(instances: Instances, verb: str, **body: str) -> str:
