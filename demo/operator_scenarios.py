@@ -163,6 +163,7 @@ ROLL_BACK_RETAINED = Scenario(
     ),
 )
 
+
 def _set_skipped(stage: Stage) -> None:
     office = stage.office("office", hosts=8, load=0.4)
     stage.estate.people.add(office.pool_id, 2, NIGHT_OWLS, "owl")

@@ -26,7 +26,6 @@ from simulator.faults import Chance, Site
 from simulator.galleries import Flaws, Takes
 from simulator.world import AUTOSCALE, AZURE
 
-
 # ---------------------------------------------------------------------------------------------------- all goes well
 
 

@@ -26,7 +26,7 @@ LONGEST_WHY = 120
 
 _NEW = Refused("IsNew", "it is a new host that is being made; abort or roll back takes it away")
 SET_ASIDE_BEFORE = Refused("SetAside", "an earlier rollout has set it aside, and this one has no hand in it")
-_NOTHING = Refused("NothingToRetry", "nothing of it waits for another attempt")
+NOTHING_TO_RETRY = Refused("NothingToRetry", "nothing of it waits for another attempt")
 
 WHY_NOT_SKIPPED: dict[HostState, Refused] = {
     HostState.REMOVING: Refused("BeingRemoved", "it is being removed already"),
@@ -41,12 +41,12 @@ WHY_NOT_SKIPPED: dict[HostState, Refused] = {
 """Where a host cannot be skipped, and why. Everywhere else it can."""
 
 WHY_NOT_RETRIED: dict[HostState, Refused] = {
-    HostState.OUTDATED: _NOTHING,
-    HostState.STEERED: _NOTHING,
-    HostState.RETAINED: _NOTHING,
-    HostState.CURRENT: _NOTHING,
+    HostState.OUTDATED: NOTHING_TO_RETRY,
+    HostState.STEERED: NOTHING_TO_RETRY,
+    HostState.RETAINED: Refused("SetAside", "it has been replaced, and is kept switched off for a roll back"),
+    HostState.CURRENT: NOTHING_TO_RETRY,
 }
-"""Where a host is never retried, and why. In other states it depends on what waits."""
+"""Where nothing of a host can wait, unless it is being steered or given back, which Azure does not show."""
 
 
 def carry_out(turn: Turn) -> None:
@@ -141,7 +141,7 @@ def _retry(turn: Turn, command: Command) -> Refused | None:
     if host is not None and QUARANTINE_TAG in host.tags:
         return SET_ASIDE_BEFORE
     if not _is_waiting(turn.in_hand.get(name)):
-        return _NOTHING if host is not None or name in turn.in_hand else _unknown(turn, name)
+        return NOTHING_TO_RETRY if host is not None or name in turn.in_hand else _unknown(turn, name)
     _wait_no_longer(turn, name)
     turn.tell(f"{name} is tried again now, {command.spoken}")
     return None

@@ -24,7 +24,11 @@ EXPIRES_AFTER = timedelta(hours=1)
 MOST_COMMANDS = 20
 
 MOST_QUEUED, MOST_PASSED_ON = 200, 20
-"""Commands that are carried out once: so many wait for one rollout at most, and so many are passed on at a time."""
+"""Commands that are carried out once: where so many wait for one rollout no more are taken in, and so many are passed
+on at a time."""
+
+ROOM_IN_QUEUE = MOST_QUEUED + 100
+"""So many are kept: what was taken in at the same moment must find its place."""
 
 ROLL_BACK = "roll_back"
 """How a roll back asks for the pool: for an older version than others have, and before all others that wait."""
@@ -170,8 +174,8 @@ def _queue(lease: Lease, rollout: str, given: Command) -> tuple[Lease, LeaseAnsw
     before = next((one for one in reversed(waiting) if one.host == given.host), None)
     if before is not None and before.kind == given.kind:
         return lease, LeaseAnswer("granted", f"told already {before.spoken}")
-    if len(waiting) >= MOST_QUEUED:
-        return lease, LeaseAnswer("refused", f"{MOST_QUEUED} commands wait already")
+    if len(waiting) >= ROOM_IN_QUEUE:
+        return lease, LeaseAnswer("refused", f"{ROOM_IN_QUEUE} commands wait already")
     others = _but(lease.queued, rollout)
     recent = sorted(others.items(), key=lambda item: item[1][-1].number)[-MOST_COMMANDS:]
     number = lease.numbered + 1

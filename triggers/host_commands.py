@@ -16,10 +16,10 @@ from adapters.errors import StepFailed
 from adapters.pool_views import picture_of
 from rollout.assignments import ImageRollBack, ImageRollout
 from rollout.commands import LONGEST_NAME, Command, Refused, obey
-from rollout.host_commands import SET_ASIDE_BEFORE, WHY_NOT_RETRIED, WHY_NOT_SKIPPED
+from rollout.host_commands import NOTHING_TO_RETRY, SET_ASIDE_BEFORE, WHY_NOT_RETRIED, WHY_NOT_SKIPPED
 from rollout.instance_ids import is_back_instance, pool_instance
 from rollout.lease import MOST_QUEUED
-from rollout.model import Phase
+from rollout.model import Phase, Stage
 from rollout.policy import PoolPolicy
 from rollout.pool_view import HostState, view_pool
 from rollout.status import MOST_HOSTS_LISTED, PoolStatus
@@ -34,6 +34,9 @@ bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 _log = logging.getLogger("goldroll.triggers")
 
 _Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+
+_HIDDEN = {Stage.STEERING, Stage.GIVING_BACK}
+"""Stages that Azure does not show, and a status counts only: a step of any host may have failed in them."""
 
 _ENDING = {
     "AbortedByOperator": Refused("AbortedAlready", "it has been aborted"),
@@ -165,6 +168,8 @@ async def _why_not_this_host(
     if found is None:
         return problem(404, "NoSuchHost", f"host pool {pool.policy.name} shows no session host {command.host!r}")
     refused = (WHY_NOT_SKIPPED if command.kind == "skip" else WHY_NOT_RETRIED).get(found)
+    if shown is not None and refused is NOTHING_TO_RETRY and _HIDDEN & shown.in_hand.keys():
+        refused = None
     quarantined = shown.quarantined if shown is not None else {}
     if found is HostState.QUARANTINED and command.host not in quarantined and len(quarantined) < MOST_HOSTS_LISTED:
         refused = SET_ASIDE_BEFORE

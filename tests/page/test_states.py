@@ -126,7 +126,7 @@ async def test_a_host_is_skipped_and_retried_where_its_state_allows_it(browser: 
         hosts["avd-0002"] |= {"state": "Skipped", "why": "SkippedByOperator: raj@contoso.com: a disk"}
         for verb in ("skip", "retry"):
             answers[f"rollouts/{ROLLOUT}/{verb}"] = (202, {"id": ROLLOUT, "by": "andrea@contoso.com"})
-        page.on("request", lambda one: sent.append((one.url.rsplit("/")[-1], one.post_data_json)) if one.method == "POST" else None)
+        page.on("requestfinished", lambda one: sent.append((one.url.rsplit("/")[-1], one.post_data_json)))
         await answer_with(page, answers)
         await visit.open()
         # One that is on the version is neither.
@@ -143,7 +143,7 @@ async def test_a_host_is_skipped_and_retried_where_its_state_allows_it(browser: 
         assert await obstacles(page) == []
         await dialog.get_by_role("button", name="Skip").click()
         await visit.sees("#tell-problem").to_contain_text("the reason is required")
-        assert sent == []
+        assert [name for name, _ in sent if name == "skip"] == []
         await page.get_by_label("Why?").fill("it is being repaired")
         await dialog.get_by_role("button", name="Skip").click()
         await visit.sees("dialog").to_have_count(0)
@@ -154,7 +154,7 @@ async def test_a_host_is_skipped_and_retried_where_its_state_allows_it(browser: 
         await page.get_by_label("Why?").fill("it is repaired")
         await page.get_by_role("dialog").get_by_role("button", name="Retry").click()
         await visit.sees("dialog").to_have_count(0)
-        assert sent == [
+        assert [one for one in sent if one[0] in ("skip", "retry")] == [
             ("skip", {"reason": "it is being repaired", "pool": "office", "host": "avd-0005"}),
             ("retry", {"reason": "it is repaired", "pool": "office", "host": "avd-0002"}),
         ]

@@ -12,7 +12,7 @@ from rollout.commands import Command, Refused, obey, read_command
 from rollout.lease import (
     MOST_COMMANDS,
     MOST_PASSED_ON,
-    MOST_QUEUED,
+    ROOM_IN_QUEUE,
     Lease,
     acquire,
     check_in,
@@ -126,9 +126,9 @@ def test_commands_wait_for_a_rollout_that_has_not_come_and_are_gone_with_it() ->
 
 
 def test_no_more_wait_and_no_more_are_passed_on_than_there_is_room_for() -> None:
-    lease = tell_all(held(), *(to_skip(f"avd-{n:03}") for n in range(MOST_QUEUED)))
+    lease = tell_all(held(), *(to_skip(f"avd-{n:03}") for n in range(ROOM_IN_QUEUE)))
     lease, answer = command(lease, MINE, to_skip("one-more"), MORNING)
-    assert (answer.verdict, len(lease.queued[MINE])) == ("refused", MOST_QUEUED)
+    assert (answer.verdict, len(lease.queued[MINE])) == ("refused", ROOM_IN_QUEUE)
 
     taken: list[str] = []
     carried_out = 0
@@ -136,7 +136,7 @@ def test_no_more_wait_and_no_more_are_passed_on_than_there_is_room_for() -> None
         assert len(queued) <= MOST_PASSED_ON
         taken += [one.host for one in queued]
         carried_out = queued[-1].number
-    assert taken == [f"avd-{n:03}" for n in range(MOST_QUEUED)]
+    assert taken == [f"avd-{n:03}" for n in range(ROOM_IN_QUEUE)]
 
 
 def test_commands_for_rollouts_that_never_come_do_not_pile_up() -> None:

@@ -147,6 +147,14 @@ async def test_no_more_commands_wait_than_there_is_room_for(office: SimulatedOff
     assert (await send(rolling, "retry", {"pool": "office"}))[1]["code"] == "TooManyCommands"
 
 
+async def test_a_host_that_may_be_being_given_back_is_retried_as_nobody_can_see_that_it_is_not(
+    office: SimulatedOffice, rolling: Instances
+) -> None:
+    assert (await send(rolling, "retry", SKIP))[1]["code"] == "NothingToRetry"
+    a_pool_at_work(rolling, msgspec.structs.replace(AT_WORK, in_hand={"GivingBack": 1}))
+    assert (await send(rolling, "retry", SKIP))[0] == 202
+
+
 async def test_a_lease_that_cannot_be_read_takes_nothing(office: SimulatedOffice, rolling: Instances) -> None:
     rolling.entities["host_pool", host_pool_key(office.pool_id)] = '{"holder": "somebody"}'
 

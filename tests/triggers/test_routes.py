@@ -16,6 +16,7 @@ from triggers import (
     commands,
     description,
     freezing,
+    host_commands,
     images,
     plans,
     pools,
@@ -27,7 +28,20 @@ from triggers import (
 from triggers.routes import ROUTES, Route
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = (approvals, commands, description, freezing, images, plans, pools, records, retirement, roll_backs, rollouts)
+MODULES = (
+    approvals,
+    commands,
+    host_commands,
+    description,
+    freezing,
+    images,
+    plans,
+    pools,
+    records,
+    retirement,
+    roll_backs,
+    rollouts,
+)
 
 
 @pytest.fixture(autouse=True)
