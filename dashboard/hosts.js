@@ -83,8 +83,11 @@ export function HostTable({ view, picked, onTell }) {
 
 const HELD_BY_US = new Set(["Steered", "Draining", "Verifying", "Quarantined", "Retained"]);
 
+// What the rollout has been told of a host and has not done yet.
+const TOLD = { skip: "to be skipped when the rollout looks next", retry: "to be retried when the rollout looks next" };
+
 function noteOf(host) {
-  const notes = [whyAside(host.why), host.power];
+  const notes = [whyAside(host.why), host.power, TOLD[host.told]];
   if (host.drained && !HELD_BY_US.has(host.state)) notes.push("drain mode, not by Goldroll");
   const text = notes.filter(Boolean).join(", ");
   return text && host.deadline ? `${text}; ` : text;

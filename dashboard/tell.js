@@ -41,7 +41,7 @@ const VERB_OF_STATE = { Outdated: "skip", Steered: "skip", Draining: "skip", Ski
 
 // What can be told of a host in its state, if anything can.
 export const HostVerb = ({ host, onTell }) => {
-  const verb = VERB_OF_STATE[host.state];
+  const verb = host.told ? "" : VERB_OF_STATE[host.state];
   return verb && html`
     <button type="button" class="quiet" aria-label=${`${VERBS[verb].label} ${host.name}`} onClick=${() => onTell({ verb, host })}>
       ${VERBS[verb].label}

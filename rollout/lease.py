@@ -169,11 +169,8 @@ def command(lease: Lease, rollout: str, given: Command, now: datetime) -> tuple[
 
 
 def _queue(lease: Lease, rollout: str, given: Command) -> tuple[Lease, LeaseAnswer]:
-    """Let a command wait for its rollout; the same one for the same host twice in a row is one."""
+    """Let a command wait for its rollout. The same one twice is two: the first may have been carried out by now."""
     waiting = lease.queued.get(rollout, ())
-    before = next((one for one in reversed(waiting) if one.host == given.host), None)
-    if before is not None and before.kind == given.kind:
-        return lease, LeaseAnswer("granted", f"told already {before.spoken}")
     if len(waiting) >= ROOM_IN_QUEUE:
         return lease, LeaseAnswer("refused", f"{ROOM_IN_QUEUE} commands wait already")
     others = _but(lease.queued, rollout)

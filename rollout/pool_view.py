@@ -7,11 +7,13 @@ and by when, and who is left alone is not; that is in the status of the pool's r
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct
 
 from rollout.capacity import count_slots
+from rollout.commands import Command
 from rollout.model import (
     QUARANTINE_TAG,
     Phase,
@@ -46,6 +48,7 @@ class HostView(Struct, frozen=True, omit_defaults=True):
     """One host. `power` is left out while it runs, `deadline` where nobody has one.
 
     `drained`: it takes no new sessions. `why` says why it was set aside, or what AVD says of one that is not available.
+    `told` is what the rollout has been told of it and has not carried out yet: skip or retry.
     """
 
     name: str
@@ -57,6 +60,7 @@ class HostView(Struct, frozen=True, omit_defaults=True):
     drained: bool = False
     deadline: str = ""
     why: str = ""
+    told: str = ""
 
 
 class SlotsView(Struct, frozen=True):
@@ -94,15 +98,22 @@ class PoolView(Struct, frozen=True, omit_defaults=True):
 
 
 def view_pool(
-    snapshot: PoolSnapshot, policy: PoolPolicy, ring: str, target: str, rollout_id: str, status: PoolStatus | None
+    snapshot: PoolSnapshot,
+    policy: PoolPolicy,
+    ring: str,
+    target: str,
+    rollout_id: str,
+    status: PoolStatus | None,
+    queued: Iterable[Command] = (),
 ) -> PoolView:
     """The view of a pool: `target` is the version id of its last rollout (`rollout_id`), "" when there was none.
 
-    `status` is what that rollout shows of itself, None when nobody knows.
+    `status` is what that rollout shows of itself, None when nobody knows; `queued` what waits for it in the lease.
     """
     target = target or _newest(snapshot)
     deadlines = {} if status is None else _deadlines(status)
-    hosts = [_view(host, target, status, deadlines) for host in snapshot.hosts]
+    told = {one.host: one.kind for one in yet_to_carry_out(queued, status)}
+    hosts = [_view(host, target, status, deadlines, told.get(host.name, "")) for host in snapshot.hosts]
     outdated = sum(
         host.load for host in snapshot.hosts if is_outdated(host, target, "" if status is None else status.instead_of)
     )
@@ -129,6 +140,12 @@ def view_pool(
     )
 
 
+def yet_to_carry_out(queued: Iterable[Command], status: PoolStatus | None) -> tuple[Command, ...]:
+    """What the rollout has not carried out yet, by what it shows: the lease learns of it a turn later."""
+    carried_out = 0 if status is None else status.carried_out
+    return tuple(one for one in queued if one.number > carried_out)
+
+
 _IN_USE = (HostState.OUTDATED, HostState.CURRENT, HostState.SKIPPED)
 _HELD = (HostState.STEERED, HostState.DRAINING)
 
@@ -152,7 +169,7 @@ def state_of(host: SessionHost, target: str, status: PoolStatus | None, deadline
     return HostState.VERIFYING if host.is_tagged else HostState.CURRENT
 
 
-def _view(host: SessionHost, target: str, status: PoolStatus | None, deadlines: dict[str, str]) -> HostView:
+def _view(host: SessionHost, target: str, status: PoolStatus | None, deadlines: dict[str, str], told: str) -> HostView:
     state = state_of(host, target, status, deadlines)
     aside = {} if status is None else {**status.skipped, **status.quarantined}
     why = aside.get(host.name, "") or host.tags.get(QUARANTINE_TAG, "")
@@ -168,6 +185,7 @@ def _view(host: SessionHost, target: str, status: PoolStatus | None, deadlines: 
         drained=bool(host.registration) and not host.allows_new_sessions,
         deadline=deadlines.get(host.name, "") if state is HostState.DRAINING else "",
         why=why[:100],
+        told=told,
     )
 
 

@@ -26,7 +26,7 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     version that a roll back takes away. `in_hand` counts hosts by what is being done with them; `quarantined` and
     `skipped` list up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose
     people are to have left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest
-    ones, as many as there is room for.
+    ones, as many as there is room for. `carried_out` is the number of the last command that was carried out once.
     """
 
     pool: str
@@ -48,6 +48,7 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     disconnected_sign_outs: int = 0
     signed_out_twice: int = 0
     counts: PoolCounts = PoolCounts()
+    carried_out: int = 0
     draining: dict[str, str] = {}
 
 
@@ -74,6 +75,7 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         # More sign-outs than people who were signed out: a promise is broken, and it is better seen than not.
         signed_out_twice=max(0, state.forced_sign_outs - len(state.signed_out)),
         counts=state.counts,
+        carried_out=state.carried_out,
     )
     return structs.replace(status, draining=_draining(state, LONGEST_STATUS - len(msgspec.json.encode(status))))
 

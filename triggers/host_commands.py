@@ -21,7 +21,7 @@ from rollout.instance_ids import is_back_instance, pool_instance
 from rollout.lease import MOST_QUEUED
 from rollout.model import Phase, Stage
 from rollout.policy import PoolPolicy
-from rollout.pool_view import HostState, view_pool
+from rollout.pool_view import HostState, view_pool, yet_to_carry_out
 from rollout.status import MOST_HOSTS_LISTED, PoolStatus
 from triggers.commands import CommandAnswer, addressed, pass_on, standing_command
 from triggers.pools import GONE, lease_of, pool_status_of
@@ -151,7 +151,11 @@ async def _why_not(
         refused = refused or halted or _ENDING.get(shown.reason)
     if refused is not None:
         return problem(409, refused.code, f"the rollout of host pool {name}: {refused.why}")
-    if len(lease.queued.get(rollout, ())) >= MOST_QUEUED:
+    waiting = yet_to_carry_out(lease.queued.get(rollout, ()), shown)
+    last = next((one for one in reversed(waiting) if one.host == command.host), None)
+    if command.host and last is not None and last.kind == command.kind:
+        return problem(409, "ToldAlready", f"{command.host}: the rollout has been told so {last.spoken}")
+    if len(waiting) >= MOST_QUEUED:
         return problem(409, "TooManyCommands", f"{MOST_QUEUED} commands wait for host pool {name}: wait for its look")
     return await _why_not_this_host(pool, rollout, shown, command) if command.host else None
 

@@ -112,7 +112,8 @@ async def show_pool(req: func.HttpRequest, client: df.DurableOrchestrationClient
 def _look(pool: PoolPolicy, ring: str, lease: Lease, status: PoolStatus | None) -> tuple[PoolView, int]:
     now = datetime.now(UTC)
     snapshot = picture_of(pool, lease.last, now)
-    view = view_pool(snapshot, pool, ring, lease.last_target, _whole(lease.last), status)
+    queued = lease.queued.get(lease.last, ())
+    view = view_pool(snapshot, pool, ring, lease.last_target, _whole(lease.last), status, queued)
     age = max(0, int((now - snapshot.observed_at).total_seconds()))
     return structs.replace(view, kept_seconds=kept_for().total_seconds()), age
 

@@ -124,6 +124,7 @@ async def test_a_host_is_skipped_and_retried_where_its_state_allows_it(browser: 
         answers, page, sent = a_large_pool(12), visit.page, list[tuple[str, Any]]()
         hosts = {host["name"]: host for host in answers["pools/office"]["hosts"]}
         hosts["avd-0002"] |= {"state": "Skipped", "why": "SkippedByOperator: raj@contoso.com: a disk"}
+        hosts["avd-0008"] |= {"told": "skip"}
         for verb in ("skip", "retry"):
             answers[f"rollouts/{ROLLOUT}/{verb}"] = (202, {"id": ROLLOUT, "by": "andrea@contoso.com"})
         page.on("requestfinished", lambda one: sent.append((one.url.rsplit("/")[-1], one.post_data_json)))
@@ -131,6 +132,10 @@ async def test_a_host_is_skipped_and_retried_where_its_state_allows_it(browser: 
         await visit.open()
         # One that is on the version is neither.
         await visit.sees(page.get_by_role("button", name="avd-0001")).to_have_count(0)
+        await visit.sees(page.get_by_role("button", name="avd-0008")).to_have_count(0)
+        await visit.sees(page.get_by_role("row", name="avd-0008")).to_contain_text(
+            "to be skipped when the rollout looks"
+        )
         await visit.sees(page.get_by_role("row", name="avd-0002")).to_contain_text("skipped by raj@contoso.com: a disk")
         assert await obstacles(page) == []
 

@@ -81,6 +81,19 @@ async def test_commands_wait_in_the_order_in_which_they_came(office: SimulatedOf
     ]
 
 
+async def test_who_says_the_same_again_learns_who_has_said_it_until_it_is_carried_out(
+    office: SimulatedOffice, rolling: Instances
+) -> None:
+    assert (await send(rolling, "skip", SKIP))[0] == 202
+    status, again = await send(rolling, "skip", SKIP, headers=principal("andrea@contoso.com", "Operator"))
+    assert (status, again["code"]) == (409, "ToldAlready")
+    assert again["detail"] == "avd-001: the rollout has been told so by raj@contoso.com: the quota is raised"
+
+    a_pool_at_work(rolling, msgspec.structs.replace(AT_WORK, carried_out=1))
+    assert (await send(rolling, "skip", SKIP))[0] == 202
+    assert len(queued(office, rolling)) == 2
+
+
 @pytest.mark.parametrize(
     ("verb", "body", "field"),
     [
@@ -174,7 +187,7 @@ async def test_in_a_roll_back_the_hosts_of_the_refused_version_are_those_to_skip
     assert (await send(instances, "skip", SKIP, id=id))[0] == 202
     given = msgspec.json.encode(msgspec.structs.replace(back, version_id=office.office.version_id("2.0.0"))).decode()
     instances.add(id, "roll_back_image", input=given, customStatus={"phase": "RollingBack"})
-    assert (await send(instances, "skip", SKIP, id=id))[1]["code"] == "IsCurrent"
+    assert (await send(instances, "skip", SKIP | {"host": "avd-002"}, id=id))[1]["code"] == "IsCurrent"
 
 
 def keep(office: SimulatedOffice, instances: Instances, lease: Lease) -> None:

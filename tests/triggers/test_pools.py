@@ -9,8 +9,9 @@ import azure.functions as func
 import msgspec
 import pytest
 
+from rollout.commands import Command
 from rollout.instance_ids import host_pool_key, image_instance, pool_instance
-from rollout.lease import Lease, acquire, release
+from rollout.lease import Lease, acquire, command, release
 from rollout.model import Phase, PoolCounts
 from rollout.status import PoolStatus
 from simulator.faults import Site
@@ -154,6 +155,21 @@ async def test_a_look_at_a_pool_shows_every_host(office: SimulatedOffice, instan
     assert (view["version"], view["phase"], view["message"]) == ("2.0.0", "Rolling", "rolling")
     assert view["slots"] == {"total": 30, "free": 30, "reserve": 5}
     assert view["kept_seconds"] == 30
+
+
+async def test_a_look_shows_what_the_rollout_has_been_told_of_a_host_and_has_not_done_yet(
+    office: SimulatedOffice, instances: Instances
+) -> None:
+    rollout = rolled_by(instances, office, msgspec.structs.replace(STATUS, carried_out=1))
+    key = ("host_pool", host_pool_key(office.pool_id))
+    lease = msgspec.json.decode(instances.entities[key], type=Lease)
+    for host in ("avd-000", "avd-001", "avd-002"):
+        lease, _ = command(lease, rollout, Command("skip", "raj@contoso.com", "why", host=host), NOW)
+    lease, _ = command(lease, rollout, Command("retry", "raj@contoso.com", "why", host="avd-002"), NOW)
+    instances.entities[key] = msgspec.json.encode(lease).decode()
+    _, view = await look(instances)
+
+    assert [host.get("told") for host in view["hosts"]] == [None, "skip", "retry"]
 
 
 async def test_many_who_look_cost_azure_one_look(office: SimulatedOffice, instances: Instances) -> None:
