@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rollout.model import RETAINED_TAG, ROLLOUT_TAG, SessionHost
-from rollout.steps import RestoreHost, RetainHost, StopDraining
+from rollout.model import QUARANTINE_TAG, RETAINED_TAG, ROLLOUT_TAG, SessionHost
+from rollout.steps import QuarantineHost, RestoreHost, RetainHost, StopDraining
 from simulator.faults import Site
 from tests.activities.orders import carry_out, run
 from tests.adapters.office import EXCLUSION_TAG, ROLLOUT, SimulatedOffice
@@ -133,3 +133,20 @@ def test_a_host_that_cannot_be_switched_off_and_is_given_back_is_kept_no_longer(
 
     assert {RETAINED_TAG, ROLLOUT_TAG} & office.estate.machines.get(host.vm_id).tags.keys() == set()
     assert seen(office, host).allows_new_sessions
+
+
+def test_a_quarantined_host_is_taken_back_drained_and_put_into_service_without_a_mark(office: SimulatedOffice) -> None:
+    host = drained(office)
+    quarantine = QuarantineHost(host.name, host.vm_id, host.registration, "NotReadyInTime", "it failed")
+    assert carry_out(office, quarantine) == {"ok": True}
+    assert QUARANTINE_TAG in seen(office, host).tags
+
+    assert restore(office, host) == {"ok": True}
+    assert restore(office, host) == {"ok": True}  # twice is harmless
+    back = seen(office, host)
+    assert (QUARANTINE_TAG in back.tags, back.tags[ROLLOUT_TAG]) == (False, ROLLOUT)
+    assert (back.power, back.allows_new_sessions) == ("running", False)
+    carry_out(office, StopDraining(host.name, host.vm_id, host.registration, "well", is_new=True))
+    served = seen(office, host)
+    assert served.allows_new_sessions
+    assert not {ROLLOUT_TAG, QUARANTINE_TAG, EXCLUSION_TAG} & served.tags.keys()

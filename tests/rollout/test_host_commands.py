@@ -19,7 +19,7 @@ from rollout.lease import (
     command,
     release,
 )
-from rollout.model import ROLLOUT_TAG, HostProgress, Phase, Stage
+from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, HostProgress, Phase, Stage, Vacancy
 from rollout.policy import hours, minutes
 from rollout.pool import decide, decide_unreadable, supersede, tell
 from rollout.recording import of_decision
@@ -389,6 +389,23 @@ def test_a_quarantined_host_proves_itself_once_more_in_the_place_of_the_one_that
     assert (world.state.phase, world.versions()) == (Phase.SUCCEEDED, {NEXT: 6})
     assert world.steps(StopDraining, "avd-008")
     assert world.nothing_is_left_over()
+
+
+def test_a_quarantined_host_takes_over_what_the_pool_is_owed() -> None:
+    failed = a_host("avd-005", version=NEXT, drained=True, tags={QUARANTINE_TAG: "NotReadyInTime"})
+    pool = a_pool([*hosts_named(4), failed])
+    owed = (Vacancy("avd-001"), Vacancy("avd-009", stays_off=True))
+    state = a_rolling_state(pool, quarantined={"avd-005": "NotReadyInTime"}, owed=owed, desired=4, settled=4)
+    after = decide(tell(state, None, (to_retry("avd-005", 1),)), pool, a_policy(), MORNING)
+
+    assert Vacancy("avd-009", stays_off=True) not in after.state.owed
+    taken = after.state.in_hand["avd-005"]
+    assert (taken.stage, taken.replaces, taken.stays_off) == (Stage.RESTORING, "avd-009", True)
+    # As long as Azure shows the mark the host is not proven, and the mark is to come off once more.
+    later = structs.replace(after.state, in_hand={"avd-005": taken})
+    again = decide(later, pool, a_policy(), MORNING + minutes(5))
+    assert again.state.in_hand["avd-005"].stage is Stage.RESTORING
+    assert [type(step).__name__ for step in again.steps if step.host == "avd-005"] == ["RestoreHost"]
 
 
 @pytest.mark.parametrize("fate", [NEVER_REGISTERS, BROKEN])
