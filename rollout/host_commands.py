@@ -157,6 +157,8 @@ def _retry_quarantined(turn: Turn, command: Command, host: SessionHost | None) -
         turn.take_back(name, HostProgress(stage=Stage.DISCARDING, since=turn.now))
         turn.tell(f"{name} is to be taken away once more, {command.spoken}")
         return None
+    if turn.is_outdated(host):
+        return Refused("SetAside", "it runs the version that is replaced")
     vacancy = turn.owed.pop() if turn.owed else Vacancy("", turn.shape_index(host.shape), host.zone)
     turn.take_back(
         name,

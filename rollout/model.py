@@ -380,7 +380,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     `instead_of`: only hosts of that version are outdated, and `target` is the version that they had before.
     `settled` is how many hosts the last turn had not in hand: so a host that somebody else removed or added is noticed.
     `zones` is how many hosts each zone had at the start. `owed` are hosts to provision before any other. `due` names
-    outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `sick` maps a
+    outdated hosts that are switched off or drained by somebody else and whose replacement is in service. `quarantined`
+    and `skipped` map hosts that were set aside to why, as `code_of` reads it. `sick` maps a
     host in service to the moment since which it has been unhealthy, `started_at` if it was so before. `unreadable`
     counts turns in a row in which the pool could not be read. `unmarked` counts failed attempts to mark a quarantined
     host. `last_number` is the highest number used in a name. `command` is what an operator has told it: pause or abort.

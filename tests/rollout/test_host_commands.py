@@ -23,6 +23,7 @@ from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, HostProgress, Phase, Stag
 from rollout.policy import hours, minutes
 from rollout.pool import decide, decide_unreadable, supersede, tell
 from rollout.recording import of_decision
+from rollout.rolling_back import go_back
 from rollout.steps import (
     NotifySessions,
     ProvisionHost,
@@ -406,6 +407,28 @@ def test_a_quarantined_host_takes_over_what_the_pool_is_owed() -> None:
     again = decide(later, pool, a_policy(), MORNING + minutes(5))
     assert again.state.in_hand["avd-005"].stage is Stage.RESTORING
     assert [type(step).__name__ for step in again.steps if step.host == "avd-005"] == ["RestoreHost"]
+
+
+def test_a_roll_back_does_neither_what_its_rollout_has_done_nor_take_hosts_of_the_refused_version_back() -> None:
+    failed = a_host("avd-005", version=NEXT, drained=True, tags={QUARANTINE_TAG: "NotReadyInTime"})
+    pool = a_pool([*hosts_named(3), a_host("avd-004", version=NEXT), failed])
+    halted = a_rolling_state(
+        pool,
+        phase=Phase.HALTED,
+        reason="NotReadyInTime",
+        message="halted",
+        previous=version_id("1.0.0"),
+        carried_out=7,
+        quarantined={"avd-005": "NotReadyInTime"},
+    )
+    back = go_back(halted, a_policy(on_failure="roll_back"), MORNING)
+    assert back is not None
+    told = tell(back, None, (to_skip("avd-004", 7), to_retry("avd-005", 8)))
+    decision = decide(told, pool, a_policy(), MORNING)
+
+    assert (decision.state.skipped, decision.state.carried_out) == ({}, 8)
+    assert "avd-005" in decision.state.quarantined
+    assert any("nothing is done: it runs the version that is replaced" in told for told in decision.story)
 
 
 @pytest.mark.parametrize("fate", [NEVER_REGISTERS, BROKEN])
