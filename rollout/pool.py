@@ -6,11 +6,12 @@ again with the same or a newer snapshot after a crash at any point: what is done
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import give_back_order, in_plain_words
+from rollout.capacity import drain_order, give_back_order, in_plain_words
 from rollout.commands import Command
 from rollout.drain import is_anybody_due
 from rollout.health import judge_pool, lasting, sick_since
@@ -30,6 +31,7 @@ from rollout.model import (
     Phase,
     PoolSnapshot,
     RolloutState,
+    SessionHost,
     Stage,
     count_of,
     definition_of,
@@ -380,15 +382,30 @@ def _free_outdated_hosts(turn: Turn) -> None:
 
 
 def _shed_surplus(turn: Turn) -> None:
-    """Make the pool as large as it was: skipped hosts that have emptied go before hosts on the new version."""
+    """Make the pool as large as it was: skipped hosts that have emptied go before hosts on the new version.
+
+    It has more when hosts were skipped for which others had been made already, or when a failed one proves good later.
+    """
     emptied = [host for host in turn.left_alone if not host.load and turn.skipped[host.name] == GRACE_ENDED]
     too_many = turn.to_shed - turn.number_in(DRAINED_STAGES)  # those that leave already are still counted
-    wave = start_wave(turn, too_many, emptied or turn.current)
+    wave = start_wave(turn, too_many, emptied or _of_crowded_zones(turn)) if too_many > 0 else []
     for host in emptied:
         if host.name in turn.in_hand:
             turn.take_up_again(host.name)
     if wave:
-        turn.tell(f"hosts were skipped, so the pool has more than before: draining {', '.join(wave)}")
+        turn.tell(f"the pool has more hosts than before: draining {', '.join(wave)}")
+
+
+def _of_crowded_zones(turn: Turn) -> list[SessionHost]:
+    """Current hosts of the zones that have more than at the start, as many of each as it has; all where none has."""
+    beyond = Counter(host.zone for host in turn.settled)
+    beyond.subtract(turn.zones)
+    crowded = []
+    for host in drain_order(turn.current):
+        if beyond[host.zone] > 0:
+            beyond[host.zone] -= 1
+            crowded.append(host)
+    return crowded or turn.current
 
 
 def _may_provision(turn: Turn) -> bool:

@@ -53,7 +53,7 @@ def go_back(state: RolloutState, policy: PoolPolicy, now: datetime) -> RolloutSt
     """The roll back that follows a rollout which has ended in this state, None when none does.
 
     It follows a halt that the hosts of the new version have caused, if the policy says so and a version before is
-    known. Who was signed out by the rollout is not signed out by its roll back, and what it was told to do once is over.
+    known. Who was signed out by the rollout is not signed out by its roll back, and what it was told once is over.
     """
     wanted = policy.on_failure == "roll_back" and state.phase is Phase.HALTED
     if not wanted or state.reason in NO_FAULT_OF_THE_IMAGE or not state.previous or state.instead_of:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rollout.model import QUARANTINE_TAG, RETAINED_TAG, ROLLOUT_TAG, Phase, definition_of, short_version, version_number
 from rollout.policy import hosts_of
 from rollout.steps import Decision
-from simulator.checks.watch import Checker
+from simulator.checks.watch import Checker, Turn
 from simulator.journal import Kind
 from simulator.machines import Machine
 from simulator.observing import OWN_TAG_VALUE
@@ -74,16 +74,25 @@ class SizeAsBefore(Checker):
 
 
 class ZonesAsBefore(Checker):
-    """A rollout that has succeeded leaves every zone with as many hosts as before, give or take what others changed."""
+    """A rollout that has succeeded leaves every zone with as many hosts as before, give or take what others changed.
+
+    A quarantined host that an operator lets it take back is where it is, whatever has been made in its stead meanwhile.
+    """
 
     rule = "S12"
+
+    def begin(self) -> None:
+        self._taken_back = 0
+
+    def decided(self, turn: Turn) -> None:
+        self._taken_back += len(turn.before.quarantined.keys() & turn.decision.state.in_hand.keys())
 
     def ended(self, decision: Decision) -> None:
         if decision.phase not in _DONE:
             return
         before, now = self.scene.at_start.zones, self.scene.traits().zones
         changed = abs(self.scene.size - self.scene.at_start.size) + self.scene.others[Kind.MACHINE_DELETING]
-        changed += len(decision.state.skipped) + len(self.scene.members) - self.scene.at_start.size
+        changed += len(decision.state.skipped) + len(self.scene.members) - self.scene.at_start.size + self._taken_back
         for zone in before.keys() | now.keys():
             if abs(before[zone] - now[zone]) > changed:
                 self.fail(f"zone {zone or '-'} had {before[zone]} hosts and has {now[zone]}")

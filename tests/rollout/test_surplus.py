@@ -27,6 +27,14 @@ def test_a_host_on_the_new_version_is_shed_when_people_are_on_every_skipped_one(
     assert decision.state.skipped == skipped
 
 
+def test_the_host_that_is_shed_is_one_of_a_zone_that_has_more_than_before() -> None:
+    hosts = [*hosts_named(2, version=NEXT, zone="1"), *hosts_named(3, first=3, version=NEXT, zone="2", sessions=1)]
+    state = a_rolling_state(a_pool(hosts), desired=4, zones={"1": 2, "2": 2})
+    decision = decide(state, a_pool(hosts), a_policy(), MORNING)
+    assert [step.host for step in decision.steps if isinstance(step, StartDraining)] == ["avd-003"]
+    assert any(sentence.startswith("the pool has more hosts than before") for sentence in decision.story)
+
+
 def test_a_host_skipped_because_its_steps_kept_failing_is_left_alone_although_it_is_empty() -> None:
     pool = a_pool([*hosts_named(3, version=NEXT), a_host("avd-010")])
     state = a_rolling_state(pool, desired=4, skipped={"avd-010": "RemovalKeepsFailing"})
