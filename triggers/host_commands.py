@@ -23,6 +23,7 @@ from rollout.model import Phase, Stage
 from rollout.policy import PoolPolicy
 from rollout.pool_view import HostState, view_pool, yet_to_carry_out
 from rollout.status import MOST_HOSTS_LISTED, PoolStatus
+from rollout.subject import subject_of
 from triggers.commands import CommandAnswer, addressed, pass_on, standing_command
 from triggers.pools import GONE, lease_of, pool_status_of
 from triggers.problems import answer, problem
@@ -126,7 +127,8 @@ async def _tell(
     if why_not is not None and not told:
         return why_not if pool else problem(409, "NothingToRetry", f"no host pool of {instance_id} is at work")
     what = f"{command.kind} {command.host}".strip()
-    _log.info("%s tells %s:%s to %s", command.by, instance_id, ",".join(told), what)
+    about = subject_of(instance_id, pool=pool, host=command.host)
+    _log.info("%s tells %s:%s to %s", command.by, instance_id, ",".join(told), what, extra=about.extra)
     return answer(CommandAnswer(instance_id, command.kind, tuple(told), command.by, command.host), 202)
 
 
