@@ -491,7 +491,8 @@ class Turn:
 
     def take_back(self, name: str, progress: HostProgress) -> None:
         """A host that was set aside is to be proven, or taken away, once more."""
-        del self.quarantined[name]
+        with self._changing_hands(name):
+            del self.quarantined[name]
         self.put(name, progress)
 
     def quarantine(self, name: str, code: str) -> None:

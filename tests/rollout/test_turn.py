@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rollout.capacity import count_slots
@@ -24,7 +24,7 @@ HOSTS = [
 NAMES = st.sampled_from([*(host.name for host in HOSTS), "avd-010"])
 CHANGES = st.lists(
     st.one_of(
-        st.tuples(st.just("put"), NAMES, st.sampled_from(list(Stage)), st.booleans()),
+        st.tuples(st.sampled_from(["put", "take back"]), NAMES, st.sampled_from(list(Stage)), st.booleans()),
         st.tuples(st.sampled_from(["drop", "skip", "take up", "quarantine", "pass the canary", "look"]), NAMES),
     ),
     max_size=25,
@@ -32,6 +32,7 @@ CHANGES = st.lists(
 
 
 @given(CHANGES, st.booleans())
+@example([("quarantine", "avd-006"), ("look", ""), ("take back", "avd-006", Stage.RESTORING, False)], True)
 def test_however_hosts_change_hands_a_turn_counts_what_a_new_count_gives(changes, canary_passed) -> None:  # type: ignore[no-untyped-def]
     turn = Turn(a_state(canary_passed=canary_passed), a_pool(HOSTS), a_policy(reserve=20), MORNING)
     turn.slots()
@@ -61,6 +62,8 @@ def change(turn: Turn, kind: str, name: str, stage: Stage = Stage.DRAINING, stay
     """One thing that a decision may do with a host, where it can be done."""
     if kind == "put":
         turn.put(name, HostProgress(stage=stage, since=MORNING, stays_drained=stays_drained))
+    elif kind == "take back" and name in turn.quarantined:
+        turn.take_back(name, HostProgress(stage=stage, since=MORNING, stays_drained=stays_drained))
     elif kind == "drop" and name in turn.in_hand:
         turn.drop(name)
     elif kind == "skip":
