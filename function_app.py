@@ -61,6 +61,7 @@ from triggers import (
     rollouts,
     scheduled_rollouts,
     schedules,
+    watching,
 )
 
 telemetry.listen()
@@ -71,6 +72,7 @@ for part in (
     image_published,
     schedules,
     scheduled_rollouts,
+    watching,
     rollouts,
     plans,
     retirement,

@@ -7,6 +7,7 @@ for it: the step is put off, with the time after which enough calls will have co
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,9 @@ KEPT_FREE = 0.1
 REST_SECONDS = 30.0
 """How long a step waits that was put off: by then Resource Manager's buckets are full again, and looking again sooner
 would cost a turn's lists each time."""
+
+
+_log = logging.getLogger("goldroll.adapters")
 
 
 class Bucket(NamedTuple):
@@ -66,6 +70,7 @@ class CallBudget:
             for kind in kinds:
                 if self._is_short(subscription, kind):
                     why = f"Azure takes few more {kind.rsplit('/', 1)[-1]} calls for now"
+                    _log.info("throttled: a call is put off: %s", why)
                     raise StepFailed(StepError(DEFERRED, why, retry_after=REST_SECONDS))
             for kind in kinds:
                 if (subscription, kind) in self._levels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MESSAGE_LENGTH = 400
 """Errors travel in the history and the custom status, which hold 16 kB altogether."""
 
+THROTTLED = "TooManyRequests"
+
 _STATUS_CODES = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -25,7 +28,7 @@ _STATUS_CODES = {
     404: "ResourceNotFound",
     409: "Conflict",
     412: "PreconditionFailed",
-    429: "TooManyRequests",
+    429: THROTTLED,
     503: "ServiceUnavailable",
 }
 
@@ -45,6 +48,9 @@ LONGEST_WAIT = 30 * 60.0
 """Seconds after which Azure is asked again whatever it says: a pool's lease ends an hour after its last renewal."""
 
 
+_log = logging.getLogger("goldroll.adapters")
+
+
 class StepFailed(Exception):
     """Azure did not do what it was asked; `error` says what it said and whether to ask again."""
 
@@ -62,6 +68,8 @@ def translated(*secrets: str) -> Iterator[None]:
         yield
     except HttpResponseError as error:
         failed = StepFailed(_without(secrets, from_response(error)))
+        if failed.error.code == THROTTLED:
+            _log.warning("throttled: Azure asks to wait %.0f s: %s", failed.error.retry_after, failed.error.message)
     except DeserializationError as error:
         failed = StepFailed(_without(secrets, StepError("UnreadableAnswer", str(error)[:MESSAGE_LENGTH])))
     except AzureError as error:
@@ -108,7 +116,7 @@ def _code_and_message(body: Any, status: int) -> tuple[str, str]:
     code, message = text(answer, "code"), text(answer, "message")
     if status == 429:
         # Compute says OperationNotAllowed, its code for a quota, when it means that it was asked too often.
-        return "TooManyRequests", message
+        return THROTTLED, message
     if not code or code.isdigit():
         # Azure Virtual Desktop repeats the HTTP status where others have a code.
         return _STATUS_CODES.get(status, f"Http{status}"), message

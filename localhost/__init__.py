@@ -2,7 +2,7 @@
 
 from localhost.clock import Clock, RealClock, ScaledClock, VirtualClock, pace
 from localhost.events import ActivityFinished, EpisodeFinished, FunctionFinished, InstanceFinished, LogLine
-from localhost.faults import ActivityCall, CrashHost, DelayResult, DropResult, HostCrashed, RunTwice
+from localhost.faults import ActivityCall, CrashHost, DelayResult, DropResult, HostCrashed, Raise, RunTwice
 from localhost.host import Host
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "HostCrashed",
     "InstanceFinished",
     "LogLine",
+    "Raise",
     "RealClock",
     "RunTwice",
     "ScaledClock",

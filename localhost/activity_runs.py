@@ -6,7 +6,7 @@ from collections.abc import Callable
 from localhost.app import App
 from localhost.clock import Clock
 from localhost.events import ActivityFinished, HostEvent
-from localhost.faults import ActivityCall, ActivityFaults, CrashHost, DelayResult, DropResult, HostCrashed, RunTwice
+from localhost.faults import ActivityCall, ActivityFaults, CrashHost, DelayResult, DropResult, HostCrashed, Raise, RunTwice
 from localhost.history import EventType, dumps, event
 from localhost.stats import Stats
 from localhost.store import Store, Work
@@ -43,7 +43,7 @@ class ActivityRuns:
         fault = self._faults("before", call) if self._faults else None
         _crash_if(fault)
         started = time.perf_counter()
-        result, failure = await self._call(work)
+        result, failure = (None, FunctionFailed(fault.text, "")) if isinstance(fault, Raise) else await self._call(work)
         if isinstance(fault, RunTwice):
             result, failure = await self._call(work)
         seconds = time.perf_counter() - started

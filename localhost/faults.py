@@ -1,4 +1,4 @@
-"""Faults that tests inject around activities and commits: crash, run twice, drop or delay a result."""
+"""Faults that tests inject around activities and commits: crash, run twice, raise, drop or delay a result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +35,13 @@ class RunTwice:
 
 
 @dataclass(frozen=True, slots=True)
+class Raise:
+    """Before: the activity ends with an exception instead of running; `text` is what the worker says of it."""
+
+    text: str = "MemoryError: "
+
+
+@dataclass(frozen=True, slots=True)
 class DropResult:
     """After: lose the result; the queue delivers the activity again after `redelivery`."""
 
@@ -48,7 +55,7 @@ class DelayResult:
     by: timedelta
 
 
-Fault = CrashHost | RunTwice | DropResult | DelayResult
+Fault = CrashHost | RunTwice | Raise | DropResult | DelayResult
 Moment = Literal["before", "after"]
 ActivityFaults = Callable[[Moment, ActivityCall], Fault | None]
 CommitHook = Callable[[Moment, str], None]

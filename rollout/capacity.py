@@ -33,6 +33,9 @@ PUT_OFF_CODES = CAPACITY_CODES | {"AuthorizationFailed", "LinkedAuthorizationFai
 """Codes with which a VM is refused before anything is made: for want of room, or of a permission that somebody has to
 give. The pool waits and tries again with one host; nothing is emptied meanwhile for hosts that cannot be made."""
 
+RESERVE_TOO_SMALL = "ReserveTooSmall"
+"""Reason of the phase WaitingCapacity when it is people, not Azure, who leave no room."""
+
 ACCEPTING_STATUSES = frozenset({"Available", "NeedsAssistance", "Upgrading", "UpgradeFailed"})
 """AVD brokers new sessions to hosts of these statuses only."""
 

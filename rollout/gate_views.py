@@ -64,11 +64,11 @@ def _smoke_test(ring: str, pools: tuple[str, ...], runs: dict[str, SmokeRun], *,
 
 
 def _soak(ring: str, soak: timedelta, state: GateState | None, now: datetime) -> GateView:
-    threshold = f"{_span(soak)} in use"
+    threshold = f"{spoken_span(soak)} in use"
     if state is None:
         return GateView(ring, "Soak", "closed", "", threshold)
     until, seen = state.opened_at + soak, min(max(now - state.opened_at, timedelta(0)), soak)
-    return GateView(ring, "Soak", "passed" if now >= until else "open", _span(seen), threshold, until)
+    return GateView(ring, "Soak", "passed" if now >= until else "open", spoken_span(seen), threshold, until)
 
 
 def _approval(ring: str, gate: ApprovalGate, state: GateState | None, now: datetime) -> GateView:
@@ -117,7 +117,7 @@ def _query(ring: str, name: str, gate: QueryGate, state: GateState | None, now: 
     return GateView(ring, "Query", verdict.state, value[:LONGEST_VALUE], threshold, until, name)
 
 
-def _span(span: timedelta) -> str:
+def spoken_span(span: timedelta) -> str:
     """A span as people say it: "4 h", "2 h 10 min", "3 d"."""
     minutes = int(span.total_seconds() // 60)
     parts = [(minutes // 1440, "d"), (minutes % 1440 // 60, "h"), (minutes % 60, "min")]

@@ -21,6 +21,9 @@ LONGEST_POOL_NAME = 40
 _LONGEST_IMAGE_INSTANCE = LONGEST - LONGEST_POOL_NAME - 1
 _IMAGE, _BACK = "image-", "back-"
 
+IMAGE_PREFIXES = (_IMAGE, _BACK)
+"""How the ids of rollouts and roll backs begin; those of their host pools begin with the same."""
+
 
 def image_instance(version_id: str, attempt: int = 1) -> str:
     """The instance that rolls out an image version: `image-<gallery>-<definition>-<version>-<digest>[-<attempt>]`.
@@ -75,7 +78,7 @@ def superseding_version(rollout_id: str, target: str) -> str:
 
 def is_image_instance(instance_id: str) -> bool:
     """The id is that of a rollout or a roll back as a whole, not of one of its pools."""
-    return instance_id.startswith((_IMAGE, _BACK)) and ":" not in instance_id
+    return instance_id.startswith(IMAGE_PREFIXES) and ":" not in instance_id
 
 
 def retirement_instance(definition_id: str) -> str:

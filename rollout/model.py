@@ -390,8 +390,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     `signed_out` are the people who have been signed out, each
     as a short hash (see drain.mark_of). `counts` is what the last turn saw, for people to read. Steered hosts are not
     remembered: the tag on the VM and its drain mode say so. `replaced` are the VMs (names and resource ids) of which it
-    was told that their replacement has begun, and not yet that it is over. `canary_seen_at` is when a canary that bakes
-    was looked at last.
+    was told that their replacement has begun, and not yet that it is over. `seen_at` is when the pool was read last, and
+    `idle` how many seconds it has been at work since a host came further (see headway.py).
     """
 
     rollout_id: str
@@ -413,7 +413,6 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     wave: int = 0
     canary: tuple[str, ...] = ()
     bake_until: datetime | None = None
-    canary_seen_at: datetime | None = None
     canary_passed: bool = False
     in_hand: dict[str, HostProgress] = {}
     quarantined: dict[str, str] = {}
@@ -429,6 +428,8 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     queued: tuple[Command, ...] = ()
     carried_out: int = 0
     unreadable: int = 0
+    seen_at: datetime | None = None
+    idle: int = 0
     forced_sign_outs: int = 0
     disconnected_sign_outs: int = 0
     signed_out: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from rollout.capacity import RESERVE_TOO_SMALL
 from rollout.model import Phase, RolloutState, SessionHost, Stage
 from rollout.recording import Event
 
@@ -112,7 +113,7 @@ def notification_of(event: Event, *, of_pool: bool) -> Notification | None:
         return _OF_HOST.get(event.stage)
     if event.kind == "PhaseChanged":
         # A reserve that is used up for a while comes and goes with the people; Azure's refusal wants somebody to act.
-        is_blocked = event.phase == Phase.WAITING_CAPACITY and event.reason != "ReserveTooSmall"
+        is_blocked = event.phase == Phase.WAITING_CAPACITY and event.reason != RESERVE_TOO_SMALL
         return Notification("CapacityBlocked", "warning") if is_blocked else None
     return _OF_POOL.get(event.kind)
 

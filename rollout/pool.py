@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from rollout.capacity import drain_order, give_back_order, in_plain_words
+from rollout.capacity import RESERVE_TOO_SMALL, drain_order, give_back_order, in_plain_words
 from rollout.commands import Command
 from rollout.drain import is_anybody_due
+from rollout.headway import idle_seconds
 from rollout.health import judge_pool, lasting, sick_since
 from rollout.host_commands import carry_out
 from rollout.leaving import (
@@ -134,6 +135,13 @@ def decide(state: RolloutState, snapshot: PoolSnapshot, policy: PoolPolicy, now:
     with `done`, nothing is left in hand, drained or tagged by this rollout, whatever the end is.
     """
     turn = Turn(state, snapshot, policy, now)
+    decision = _decide(turn)
+    idle = idle_seconds(turn, decision.state)
+    return structs.replace(decision, state=structs.replace(decision.state, seen_at=now, idle=idle))
+
+
+def _decide(turn: Turn) -> Decision:
+    state = turn.before
     if state.desired < 0:
         if (refusal := why_refused(turn)) is not None:
             return _refuse(turn, *refusal)
@@ -442,8 +450,8 @@ def _bake_canary(turn: Turn) -> None:
         turn.bake_until = None
         return
     sick = [name for name in turn.canary if name in turn.sick]
-    seen_at = turn.before.canary_seen_at
-    unseen = timedelta() if seen_at is None else turn.now - seen_at
+    seen_at = turn.before.seen_at
+    unseen = timedelta() if seen_at is None or turn.bake_until is None else turn.now - seen_at
     if turn.bake_until is None or sick or unseen > LONGEST_UNSEEN:
         turn.bake_until = turn.now + turn.policy.canary.bake
     if unseen > LONGEST_UNSEEN:
@@ -505,7 +513,7 @@ def _say_where_we_are(turn: Turn) -> None:
             f"{turn.blocked.message}; the next attempt is at {turn.blocked.retry_at:%H:%M} UTC",
         )
     elif turn.refused_by_reserve and not turn.in_hand:
-        turn.say(Phase.WAITING_CAPACITY, "ReserveTooSmall", turn.refused_by_reserve)
+        turn.say(Phase.WAITING_CAPACITY, RESERVE_TOO_SMALL, turn.refused_by_reserve)
     elif not turn.in_hand and turn.outdated and (turn.out_of_time or not is_open(turn.policy.windows, turn.now)):
         _say_waiting_for_a_window(turn)
     elif turn.canary_passed or (leaving and turn.policy.strategy == "in_place" and not turn.canary):

@@ -26,7 +26,9 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     version that a roll back takes away. `in_hand` counts hosts by what is being done with them; `quarantined` and
     `skipped` list up to 20 with the reason. `draining` maps deadlines, as ISO 8601, to the names of the hosts whose
     people are to have left by then, with spaces between them; "" to those on which nobody has a deadline. The soonest
-    ones, as many as there is room for. `carried_out` is the number of the last command that was carried out once.
+    ones, as many as there is room for. `seen` is when the pool was read last, `idle` how many seconds the rollout has
+    been at work since a host came further, `blocked` since when Azure makes no new host. `carried_out` is the number of
+    the last command that was carried out once.
     """
 
     pool: str
@@ -50,6 +52,9 @@ class PoolStatus(Struct, frozen=True, omit_defaults=True):
     counts: PoolCounts = PoolCounts()
     carried_out: int = 0
     draining: dict[str, str] = {}
+    seen: datetime | None = None
+    idle: int = 0
+    blocked: datetime | None = None
 
 
 def pool_status(pool: str, state: RolloutState, next_look: datetime | None = None) -> PoolStatus:
@@ -76,6 +81,9 @@ def pool_status(pool: str, state: RolloutState, next_look: datetime | None = Non
         signed_out_twice=max(0, state.forced_sign_outs - len(state.signed_out)),
         counts=state.counts,
         carried_out=state.carried_out,
+        seen=state.seen_at,
+        idle=state.idle,
+        blocked=state.blocked.since if state.blocked is not None else None,
     )
     return structs.replace(status, draining=_draining(state, LONGEST_STATUS - len(msgspec.json.encode(status))))
 

@@ -572,7 +572,6 @@ class Turn:
             wave=self.wave,
             canary=self.canary,
             bake_until=self.bake_until,
-            canary_seen_at=None if self.bake_until is None or self.canary_passed else self.now,
             canary_passed=self.canary_passed,
             in_hand=self.in_hand,
             quarantined=self.quarantined,

@@ -76,13 +76,14 @@ def validation_event(code: str, at: datetime) -> Json:
 
 @dataclass(slots=True)
 class Delivery:
-    """One POST to a webhook: its body and headers, and how often it has been tried."""
+    """One POST to a webhook: its body and headers, how often it has been tried, and when it was given up."""
 
     id: str
     body: Json | list[Json]
     headers: dict[str, str]
     first_at: datetime
     attempts: int = 0
+    dead_at: datetime | None = None
     outcomes: list[int] = field(default_factory=list)
 
 
@@ -141,6 +142,7 @@ class Subscription:
             return
         given_up = status in _GIVEN_UP_AT or delivery.attempts >= self._max_attempts
         if given_up or now - delivery.first_at >= self._time_to_live:
+            delivery.dead_at = now
             self.dead_letters.append(delivery)
             return
         tried = delivery.attempts - 1

@@ -161,6 +161,7 @@ def test_routes_and_schedule_are_as_documented() -> None:
     assert schedules == {
         "sweep": "%GOLDROLL_SWEEP_SCHEDULE%",
         "start_scheduled": "%GOLDROLL_SWEEP_SCHEDULE%",
+        "watch_rollouts": "%GOLDROLL_SWEEP_SCHEDULE%",
         "retire": "%GOLDROLL_RETIREMENT_SCHEDULE%",
         "release_retained": "%GOLDROLL_RETIREMENT_SCHEDULE%",
     }

@@ -12,7 +12,7 @@ param workspaceId string
 @description('Addresses that are told; none: the rules exist and only show in the portal.')
 param emails string[]
 
-@description('The rules: what each looks for, how serious it is (0 to 4) and in which stretch of time.')
+@description('The rules: what each looks for, how serious it is (0 to 4) and in which stretch of time. What lasts is told once until it is over, and separately for each value of the column `per`.')
 var rules = loadJsonContent('../alerts.json')
 
 resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
@@ -50,6 +50,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule 
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: rule.threshold
+          dimensions: empty(rule.per) ? [] : [{ name: rule.per, operator: 'Include', values: ['*'] }]
           failingPeriods: {
             numberOfEvaluationPeriods: 1
             minFailingPeriodsToAlert: 1
@@ -57,7 +58,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule 
         }
       ]
     }
-    autoMitigate: false
+    autoMitigate: rule.lasts
     // The tables appear with the first log line, which is after this deployment.
     skipQueryValidation: true
     actions: { actionGroups: empty(emails) ? [] : [people.id] }

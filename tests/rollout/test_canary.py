@@ -69,7 +69,7 @@ def test_a_canary_that_nobody_has_looked_at_for_long_bakes_anew(unseen: timedelt
     until = world.state.bake_until
     assert until is not None
     world.run_for(until - world.now - minutes(14))
-    seen = world.state.canary_seen_at
+    seen = world.state.seen_at
     assert seen is not None
 
     world.now = seen + unseen
