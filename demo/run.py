@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ from simulator.transport import MANAGEMENT, TABLE_SERVICE, AnyoneCredential, tra
 
 APP = Path(__file__).resolve().parent.parent
 """Where function_app.py and host.json are."""
+
+EVENTS_LIVE_FOR = timedelta(hours=12)
+"""As the subscription in infra/ has it."""
 
 ROLL_OUT_IMAGE, ROLL_BACK_IMAGE = "roll_out_image", "roll_back_image"
 SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
@@ -117,6 +120,7 @@ class Run:
         self._receivers = dict(receivers or {})
         self._host: Host | None = None
         self._client: aiohttp.ClientSession | None = None
+        self.event_grid = event_grid.Subscription(time_to_live=EVENTS_LIVE_FOR, seed=seed)
         self._announced: list[Announcement] = []
         self._errors: list[str] = []
         self._over = False
@@ -223,25 +227,43 @@ class Run:
         self._over = script_is_over and enough and all(instance.is_finished for instance in rollouts)
 
     def _deliver_events(self) -> None:
-        """Post every event to the host's webhook when Event Grid sends it, and again where the script says."""
+        """Let Event Grid post every event to the host's webhook until it is taken or given up, and send the last one
+        again where the script says."""
 
-        async def post(announcement: Announcement) -> None:
-            if self._client is None:
-                return
-            body = event_grid.events_of(announcement)
-            headers = {"aeg-event-type": "Notification"}
-            path = "/runtime/webhooks/eventgrid?functionName=image_published"
-            async with self._client.post(path, json=body, headers=headers) as answer:
-                if answer.status >= 300:
-                    self._errors.append(f"the app answered {answer.status} to an Event Grid event")
+        async def deliver() -> None:
+            for delivery in self.event_grid.due(self.clock.now()):
+                self.event_grid.answered(delivery, await self._answer_to(delivery), self.clock.now())
+            plan()
+
+        def plan() -> None:
+            if (due := self.event_grid.next_due()) is not None:
+                self.clock.call_at(due, deliver)
+
+        def send(announcement: Announcement) -> None:
+            self.event_grid.announce(announcement)
+            plan()
 
         def announce(announcement: Announcement) -> None:
             self._announced.append(announcement)
-            self.clock.call_at(self.clock.now(), lambda: post(announcement))
+            send(announcement)
 
         self.estate.galleries.on_announcement(announce)
         for moment in self.stage.repeated_events:
-            self.clock.call_at(moment, lambda: post(self._announced[-1]))
+            self.clock.call_at(moment, lambda: send(self._announced[-1]))
+
+    async def _answer_to(self, delivery: event_grid.Delivery) -> int:
+        """The status that Event Grid gets for an event: the app's, or what the script says instead; 0 for none."""
+        now = self.clock.now()
+        for outage in self.stage.event_outages:
+            if outage.begins <= now < outage.ends:
+                return outage.status
+        if self._client is None:
+            return 0
+        path = "/runtime/webhooks/eventgrid?functionName=image_published"
+        async with self._client.post(path, json=delivery.body, headers=delivery.headers) as answer:
+            if answer.status >= 300:
+                self._errors.append(f"the app answered {answer.status} to an Event Grid event")
+            return answer.status
 
     def _deliver_answers(self) -> None:
         """Send people's answers to the app as they would: over HTTP, signed in through App Service."""

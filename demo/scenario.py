@@ -86,6 +86,15 @@ class Answer:
     roles: tuple[str, ...] = ("Approver",)
 
 
+@dataclass(frozen=True)
+class EventOutage:
+    """A stretch in which Event Grid does not reach the app: what it is answered instead, 0 for nothing at all."""
+
+    begins: datetime
+    ends: datetime
+    status: int
+
+
 @dataclass
 class Stage:
     """The estate of a run while it is built and scripted. Times of day are UTC; `day` counts from the first one."""
@@ -97,6 +106,7 @@ class Stage:
     repeated_events: list[datetime] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     policy_edits: list[tuple[datetime, str | None]] = field(default_factory=list)
+    event_outages: list[EventOutage] = field(default_factory=list)
     last_act: datetime | None = None
 
     def office(self, name: str = "office", hosts: int = 12, **described: Any) -> Office:
@@ -141,6 +151,10 @@ class Stage:
     def repeat_event(self, clock: str) -> None:
         """Let Event Grid deliver its last event once more, as it may at any time."""
         self.repeated_events.append(self.moment(clock))
+
+    def keep_events_off(self, begins: str, ends: str, *, status: int) -> None:
+        """Let Event Grid get this status between two times of day, whatever the app would answer; 0 for no answer."""
+        self.event_outages.append(EventOutage(self.moment(begins), self.moment(ends), status))
 
     def answer(
         self,

@@ -57,7 +57,7 @@ def record(state: RolloutState, outcomes: Iterable[StepOutcome], now: datetime) 
             state = _succeeded(state, outcome.step, now)
         else:
             state = _failed(state, outcome.step, outcome.error, now)
-    return structs.replace(state, unreadable=0)
+    return state
 
 
 def look_again_at(state: RolloutState, outcomes: Iterable[StepOutcome], now: datetime) -> datetime | None:

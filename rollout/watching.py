@@ -104,7 +104,7 @@ def _of_image(status: ImageStatus, now: datetime) -> tuple[Standing, str]:
         return Standing.STUCK, f"it was to go on {_ago(status.next, now)}, and has not"
     if status.asked is not None and status.asked.until is not None and _expires_soon(status.asked, now):
         left = spoken_span(max(status.asked.until - now, timedelta()))
-        return Standing.EXPIRES, f"ring {status.asked.ring} is asked about for another {left}"
+        return Standing.EXPIRES, f"{left} are left to answer about ring {status.asked.ring}"
     return Standing.GOES_ON, ""
 
 
