@@ -75,7 +75,7 @@ def watch_line(watched: Watched, now: datetime) -> WatchLine:
             return _line(watched, *_of_pool(pool, watched.updated, now), f"{pool.phase}, {done}: {pool.message}")
         image = msgspec.convert(watched.status, ImageStatus)
         return _line(watched, *_of_image(image, now), f"{image.phase}: {image.message}")
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:  # the last two: times without a zone, huge spans
         return _line(watched, *_unreadable(watched, now), f"its status cannot be read: {error}")
 
 

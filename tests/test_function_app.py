@@ -28,7 +28,7 @@ TRIGGERS = {"httpTrigger", "timerTrigger", "eventGridTrigger"}
 
 EXPECTED = {
     "eventGridTrigger": {"image_published"},
-    "timerTrigger": {"sweep", "start_scheduled", "retire", "release_retained"},
+    "timerTrigger": {"sweep", "start_scheduled", "watch_rollouts", "retire", "release_retained"},
     "httpTrigger": {
         *("start_rollout", "list_rollouts", "show_rollout", "approve_ring", "reject_ring", "make_plan"),
         *("show_schedule", "show_regions", "show_retirement", "start_retirement"),

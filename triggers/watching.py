@@ -53,4 +53,5 @@ async def _running(client: df.DurableOrchestrationClient) -> AsyncIterator[Watch
             if not token:
                 break
         else:
-            _log.warning("there are too many rollouts to watch them all: those after the first %d are left out", PAGE * MOST_PAGES)
+            most = PAGE * MOST_PAGES
+            _log.warning("there are too many rollouts to watch them all: those after the first %d are left out", most)

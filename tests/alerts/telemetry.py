@@ -99,7 +99,7 @@ class Telemetry:
         if rule.metric:
             found = [at.replace(tzinfo=UTC) for at in self._metrics.get(rule.metric, ())]
         else:
-            _look_at(database, begins, ends)
+            self._met(database, rule, begins - rule.window, ends)  # fails at once where the query is wrong
             rows = database.execute(_sql(_selection(rule.query), "TimeGenerated")).fetchall()
             found = [at.replace(tzinfo=UTC) for (at,) in rows]
         worth = set[datetime]()

@@ -98,7 +98,7 @@ def unreadable_until(clock: str) -> Callable[[], Observed]:
 
     scenario = replace(
         small_rollout(),
-        policy=policy_text("office", "branch", surge=1, canary={"bake": "PT5M"}, health={"settle": "PT2M"}),
+        policy=policy_text("office", "branch", surge=1, canary={"bake": "PT5M"}, health={"settle": "PT2M", "ready_within": "PT4H"}),
         set_the_stage=set_the_stage,
         outcome=Outcome("Succeeded", {"office": "Succeeded", "branch": "Succeeded"}),
     )
@@ -106,8 +106,13 @@ def unreadable_until(clock: str) -> Callable[[], Observed]:
 
 
 def throttled(share: float) -> Callable[[], Observed]:
-    """Azure refuses a share of all calls with 429."""
-    return lambda: Observed(replace(small_rollout(), faults={Site.THROTTLED: Chance(on=1, fires=share)}))
+    """Azure refuses a share of all calls with 429, until after an hour and a half."""
+
+    def ends(stage: Stage, office: Office) -> None:
+        stage.at("10:30", stage.estate.faults.stop)
+
+    chances = {Site.THROTTLED: Chance(on=1, fires=share)}
+    return lambda: Observed(replace(small_rollout(drained=0, disturbed_by=ends), faults=chances))
 
 
 def activity_raises(times: int) -> Callable[[], Observed]:

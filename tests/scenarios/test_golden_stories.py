@@ -17,19 +17,21 @@ from demo.result import Result
 from demo.run import play
 from demo.scenarios import SCENARIOS
 from demo.screen import in_one_sentence
+from tests.alerts.telemetry import Observed, Raised
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_scenario_comes_out_as_it_must_and_tells_its_story(name: str, update_golden: bool) -> None:
-    result = await play(SCENARIOS[name])
+    run = Observed(SCENARIOS[name])
+    result = await run.play()
     assert result.problems == ()
     assert result.violations == ()
-    path = GOLDEN / f"{name}.txt"
+    path, told = GOLDEN / f"{name}.txt", _told(result, run.raised())
     if update_golden:
-        path.write_text("\n".join(_told(result)) + "\n", encoding="utf-8", newline="\n")
-    assert _told(result) == path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join(told) + "\n", encoding="utf-8", newline="\n")
+    assert told == path.read_text(encoding="utf-8").splitlines()
 
 
 async def test_the_same_seed_tells_the_same_story_again() -> None:
@@ -49,8 +51,8 @@ def test_every_golden_story_belongs_to_a_scenario() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCENARIOS)
 
 
-def _told(result: Result) -> list[str]:
-    """What is kept: the title, the story, and the figures that people feel."""
+def _told(result: Result, raised: Raised) -> list[str]:
+    """What is kept: the title, the story, the figures that people feel, and the alerts that they get."""
     scenario, ledger = SCENARIOS[result.scenario], result.ledger
     figures = [
         f"hosts on the new version  {result.current} of {result.hosts}",
@@ -59,9 +61,17 @@ def _told(result: Result) -> list[str]:
         f"people signed out twice   {ledger['signed_out_twice']}",
         f"refused sign-ins          {ledger['refused_sign_ins']}",
         f"least free session slots  {ledger['min_free_slots']}",
+        f"alerts                    {', '.join(_alerts(raised)) or 'none'}",
     ]
     story = _readable(str(line).rstrip() for line in result.story)
     return [f"{scenario.name}: {scenario.title}", "", *story, "", *figures, "", in_one_sentence(result)]
+
+
+def _alerts(raised: Raised) -> Iterator[str]:
+    """Each alert and when it was raised first: "halted Mon 09:25"."""
+    for name, times in sorted(raised.items(), key=lambda item: item[1][0]):
+        more = f" and {len(times) - 1} more" if len(times) > 1 else ""
+        yield f"{name} {times[0]:%a %H:%M}{more}"
 
 
 LONGEST_LINE, MOST_ALIKE = 300, 12

@@ -59,10 +59,13 @@ class Instances:
             prefix, top = request.query["instanceIdPrefix"], int(request.query["top"])
             first = int(request.headers.get("x-ms-continuation-token", "0"))
             since = request.query.get("createdTimeFrom", "")
+            wanted = request.query.get("runtimeStatus", "").split(",")
             found = sorted(
                 id
                 for id, one in self.known.items()
-                if id.startswith(prefix) and one["createdTime"].replace("+00:00", "Z") >= since
+                if id.startswith(prefix)
+                and one["createdTime"].replace("+00:00", "Z") >= since
+                and (wanted == [""] or one["runtimeStatus"] in wanted)
             )
             self.pages += 1
             more = first + top < len(found)
