@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from datetime import timedelta
@@ -52,6 +53,15 @@ def test_reads_stop_before_azure_refuses_one(throttled: SimulatedOffice) -> None
     assert (failed.error.code, failed.error.retry_after) == (DEFERRED, REST_SECONDS)
     assert throttled.arm.statuses[429] == 0
     assert throttled.arm.calls.total() == 225
+
+
+def test_a_call_that_is_put_off_is_told_to_the_log(
+    throttled: SimulatedOffice, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "goldroll")
+    read_until_refused(throttled)
+
+    assert caplog.messages == ["throttled: a call is put off: Azure takes few more reads calls for now"]
 
 
 def test_after_the_time_that_it_says_there_are_calls_again(throttled: SimulatedOffice) -> None:

@@ -19,6 +19,7 @@ from localhost import (
     DropResult,
     Host,
     HostCrashed,
+    Raise,
     RunTwice,
     VirtualClock,
 )
@@ -121,6 +122,15 @@ async def test_a_result_may_come_twice_be_lost_or_come_late(
         assert await outcome_of(host, "fan_out", [7]) == [14]
         assert sys.modules["function_app"].runs == [7] * runs
         assert clock.now() == MONDAY + ends_after
+
+
+async def test_an_activity_can_be_made_to_raise() -> None:
+    def once(when: str, call: ActivityCall) -> Fault | None:
+        return Raise("ConnectionError: not now") if when == "before" and call.number == 1 else None
+
+    async with host_of("failures", faults=once) as host:
+        sys.modules["function_app"].left_to_fail["times"] = 0
+        assert await outcome_of(host, "retries") == ["done", 60.0, "next"]
 
 
 class RandomFaults:
