@@ -6,7 +6,16 @@ from collections.abc import Callable
 from localhost.app import App
 from localhost.clock import Clock
 from localhost.events import ActivityFinished, HostEvent
-from localhost.faults import ActivityCall, ActivityFaults, CrashHost, DelayResult, DropResult, HostCrashed, Raise, RunTwice
+from localhost.faults import (
+    ActivityCall,
+    ActivityFaults,
+    CrashHost,
+    DelayResult,
+    DropResult,
+    HostCrashed,
+    Raise,
+    RunTwice,
+)
 from localhost.history import EventType, dumps, event
 from localhost.stats import Stats
 from localhost.store import Store, Work

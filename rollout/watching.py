@@ -23,7 +23,7 @@ IDLE_FOR = timedelta(hours=24)
 """Of work without a host that came further. What depends on people repeats every day; after one all of it was tried."""
 
 SILENT_FOR = timedelta(hours=1)
-"""After the time at which a rollout was to go on, or at which its pool was read last. Azure may ask for half an hour."""
+"""After the time when a rollout was to go on, or when its pool was read last. Azure may ask for half an hour."""
 
 NO_ROOM_FOR = timedelta(hours=1)
 """Since Azure has refused a new host. By then it has been asked four times."""
@@ -75,7 +75,7 @@ def watch_line(watched: Watched, now: datetime) -> WatchLine:
             return _line(watched, *_of_pool(pool, watched.updated, now), f"{pool.phase}, {done}: {pool.message}")
         image = msgspec.convert(watched.status, ImageStatus)
         return _line(watched, *_of_image(image, now), f"{image.phase}: {image.message}")
-    except (msgspec.ValidationError, TypeError, OverflowError) as error:  # the last two: times without a zone, huge spans
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:  # also times without a zone, and huge spans
         return _line(watched, *_unreadable(watched, now), f"its status cannot be read: {error}")
 
 

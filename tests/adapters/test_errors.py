@@ -116,9 +116,8 @@ def test_azure_is_given_the_time_that_it_asks_for(headers: dict[str, str], secon
 
 
 def test_throttling_is_told_to_the_log_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    response = Response(429, {"error": {"code": "TooManyRequests", "message": "not with s3cret"}}, {"Retry-After": "17"})
-    failure(HttpResponseError(response=response), "s3cret")  # type: ignore[arg-type]
-    failure(HttpResponseError(response=Response(503, "busy")))  # type: ignore[arg-type]
+    answered(429, wrapped("TooManyRequests", "not with s3cret"), {"Retry-After": "17"}, "s3cret")
+    answered(503, "busy")
 
     assert [record.getMessage() for record in caplog.records] == ["throttled: Azure asks to wait 17 s: not with ***"]
 

@@ -33,6 +33,8 @@ _TABLES = f"""
     CREATE VIEW AppRequests AS SELECT * FROM requests WHERE {_WINDOW};
 """
 
+Database = duckdb.DuckDBPyConnection
+
 Raised = dict[str, list[datetime]]
 """When each alert was raised; those that were not are left out."""
 
@@ -42,8 +44,8 @@ class Telemetry:
 
     def __init__(self) -> None:
         """Nothing has happened yet."""
-        self._traces: list[tuple[datetime, str, int]] = []
-        self._requests: list[tuple[datetime, str, bool, str]] = []
+        self.traces: list[tuple[datetime, str, int]] = []
+        self.requests: list[tuple[datetime, str, bool, str]] = []
         self._metrics: dict[str, list[datetime]] = {}
 
     def take(self, event: HostEvent) -> None:
@@ -52,14 +54,14 @@ class Telemetry:
         if isinstance(event, LogLine):
             # What the local host says of itself is not what Azure's says.
             if not event.logger.startswith("localhost"):
-                self._traces.append((at, event.message, _SEVERITY[event.level]))
+                self.traces.append((at, event.message, _SEVERITY[event.level]))
         elif isinstance(event, ActivityFinished):
-            self._requests.append((at, event.name, event.error is None, "0"))
+            self.requests.append((at, event.name, event.error is None, "0"))
         elif isinstance(event, EpisodeFinished):
-            self._requests.append((at, event.name, event.status != "Failed", "0"))
+            self.requests.append((at, event.name, event.status != "Failed", "0"))
         elif isinstance(event, FunctionFinished):
             code = "0" if event.trigger != "httpTrigger" else "200" if event.error is None else "500"
-            self._requests.append((at, event.name, event.error is None, code))
+            self.requests.append((at, event.name, event.error is None, code))
 
     def log(self, at: datetime, message: str, level: str = "INFO") -> None:
         """Take in a line that no host has told."""
@@ -73,12 +75,12 @@ class Telemetry:
         """Which alerts were raised, and when: every rule is evaluated at its times, also shortly after the end."""
         with duckdb.connect() as database:
             database.execute(_TABLES)
-            _fill(database, "traces", self._traces)
-            _fill(database, "requests", self._requests)
+            _fill(database, "traces", self.traces)
+            _fill(database, "requests", self.requests)
             found = {rule.name: self._times(database, rule, begins, ends) for rule in rules or deployed()}
         return {name: times for name, times in found.items() if times}
 
-    def _times(self, database: duckdb.DuckDBPyConnection, rule: Rule, begins: datetime, ends: datetime) -> list[datetime]:
+    def _times(self, database: Database, rule: Rule, begins: datetime, ends: datetime) -> list[datetime]:
         times, standing, last = list[datetime](), set[str](), begins
         for moment in self._worth_a_look(database, rule, begins, ends):
             met = self._met(database, rule, moment - rule.window, moment)
@@ -89,9 +91,7 @@ class Telemetry:
             standing, last = met, moment
         return times
 
-    def _worth_a_look(
-        self, database: duckdb.DuckDBPyConnection, rule: Rule, begins: datetime, ends: datetime
-    ) -> list[datetime]:
+    def _worth_a_look(self, database: Database, rule: Rule, begins: datetime, ends: datetime) -> list[datetime]:
         """Those of the rule's times, counted from the beginning, whose window holds anything that it looks for.
 
         At all others nothing is met: see `_selection`.
@@ -110,8 +110,8 @@ class Telemetry:
                 moment += rule.every
         return sorted(worth)
 
-    def _met(self, database: duckdb.DuckDBPyConnection, rule: Rule, after: datetime, until: datetime) -> set[str]:
-        """For which values of `per` ("" without) the rule's condition is met by what came after one moment until another."""
+    def _met(self, database: Database, rule: Rule, after: datetime, until: datetime) -> set[str]:
+        """For which values of `per` ("" without) the condition is met by what came after one moment until another."""
         if rule.metric:
             total = sum(after < at.replace(tzinfo=UTC) <= until for at in self._metrics.get(rule.metric, ()))
             return {""} if total > rule.threshold else set()
@@ -139,7 +139,7 @@ class Observed(Run):
         return self.telemetry.raised(self.scenario.begins, self.clock.now())
 
 
-def _look_at(database: duckdb.DuckDBPyConnection, after: datetime, until: datetime) -> None:
+def _look_at(database: Database, after: datetime, until: datetime) -> None:
     """Let the tables hold what came after one moment until another."""
     for name, moment in (("after", after), ("until", until)):
         database.execute(f"SET VARIABLE {name} = ?::TIMESTAMP", [moment.replace(tzinfo=None)])
@@ -178,12 +178,9 @@ def _parts(query: str) -> list[str]:
     return [*parts, part]
 
 
-def _fill(database: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _fill(database: Database, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if not rows:
         return
     # One statement with all values: a row at a time takes a hundred times as long.
     marks = ", ".join(["(" + ", ".join("?" * len(rows[0])) + ")"] * len(rows))
     database.execute(f"INSERT INTO {table} VALUES {marks}", [value for row in rows for value in row])
-
-
-__all__ = ["Observed", "Raised", "Telemetry"]

@@ -1,7 +1,7 @@
 """Every alert has a scenario in the simulator that raises its signal, and one that comes near and does not.
 
-In each the whole app runs against the simulated Azure, and what it logs is asked by the deployed query, at the rule's own
-times. `Near` says why the second one is no case for the alert.
+In each the whole app runs against the simulated Azure, and what it logs is asked by the deployed query, at the rule's
+own times.
 """
 
 from __future__ import annotations
@@ -9,29 +9,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import msgspec
 import pytest
 
 from demo.policies import policy_text
-from demo.scenario import Outcome, Scenario, Stage
+from demo.ring_scenarios import QUIET
+from demo.scenario import Outcome, Stage
 from localhost import ActivityCall, Raise
 from localhost.faults import Fault, Moment
+from rollout.commands import Command
+from rollout.model import Phase
+from rollout.policy import hours, minutes
+from rollout.pool import tell
+from rollout.status import pool_status
+from rollout.watching import Watched, watch_line
 from simulator.builders import Office
 from simulator.faults import Chance, Site
 from simulator.galleries import Flaws
 from simulator.receivers import TOPIC, Topic
 from tests.alerts.rules import deployed
-from tests.alerts.telemetry import Observed, Raised
+from tests.alerts.telemetry import Observed, Raised, Telemetry
+from tests.rollout.builders import a_policy, a_pool, hosts_named
+from tests.rollout.world import World
 from tests.scenarios.small import POLICY, small_rollout
-from tests.scenarios.test_ring_faults import GATES, QUIET, TWO_RINGS, _set_two_rings
+from tests.scenarios.test_ring_faults import GATES, TWO_RINGS, _set_two_rings
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A run that raises an alert, one that does not, and what the two differ in."""
+    """A run that raises an alert, one that comes near and does not, and why the latter is no case for it."""
 
     raises: Callable[[], Observed]
     does_not: Callable[[], Observed]
@@ -53,8 +63,8 @@ def bad_image() -> Observed:
 
 def rings(answer_at: str, *, passes: bool = True) -> Callable[[], Observed]:
     """Two rings, with an approval that has a deadline of eight hours and is given at this time."""
-    gates = {**GATES, "approval": {"deadline": "PT8H", "on_timeout": "reject"}}
-    ordered = [
+    gates: dict[str, Any] = {**GATES, "approval": {"deadline": "PT8H", "on_timeout": "reject"}}
+    ordered: list[dict[str, Any]] = [
         {"name": "validation", "host_pools": ["test"], "gates": gates},
         {"name": "people", "host_pools": ["office"]},
     ]
@@ -98,7 +108,9 @@ def unreadable_until(clock: str) -> Callable[[], Observed]:
 
     scenario = replace(
         small_rollout(),
-        policy=policy_text("office", "branch", surge=1, canary={"bake": "PT5M"}, health={"settle": "PT2M", "ready_within": "PT4H"}),
+        policy=policy_text(
+            "office", "branch", surge=1, canary={"bake": "PT5M"}, health={"settle": "PT2M", "ready_within": "PT4H"}
+        ),
         set_the_stage=set_the_stage,
         outcome=Outcome("Succeeded", {"office": "Succeeded", "branch": "Succeeded"}),
     )
@@ -183,9 +195,10 @@ PROOFS: dict[str, Proof] = {
 
 @cache
 def observed(run: Callable[[], Observed]) -> Observed:
-    """The run, played once whoever asks."""
+    """The run, played once whoever asks, and come out as it must."""
     played = run()
-    asyncio.run(played.play())
+    result = asyncio.run(played.play())
+    assert result.phase == played.scenario.outcome.phase
     return played
 
 
@@ -193,6 +206,11 @@ def observed(run: Callable[[], Observed]) -> Observed:
 def raised_in(run: Callable[[], Observed]) -> Raised:
     """The alerts of a run."""
     return observed(run).raised()
+
+
+def lines(run: Callable[[], Observed], word: str) -> list[str]:
+    """What the run has logged with this word in it."""
+    return [message for _, message, _ in observed(run).telemetry.traces if word in message]
 
 
 def test_every_alert_that_is_deployed_is_proved_and_no_other() -> None:
@@ -207,3 +225,46 @@ def test_an_alert_is_raised_by_its_scenario(name: str) -> None:
 @pytest.mark.parametrize("name", PROOFS)
 def test_an_alert_is_not_raised_when_it_only_comes_near(name: str) -> None:
     assert name not in raised_in(PROOFS[name].does_not), PROOFS[name].near
+
+
+def test_only_the_rollout_that_does_not_come_further_is_stuck() -> None:
+    stuck = lines(PROOFS["stuck"].raises, " is stuck: ")
+
+    assert len(stuck) > 1
+    assert all(":branch is stuck: its host pool was read last " in line for line in stuck)
+
+
+def test_a_pool_that_cannot_be_read_for_hours_is_told_of_once() -> None:
+    assert len(lines(PROOFS["stuck"].raises, "branch: the host pool cannot be read")) == 1
+
+
+def test_one_that_expires_is_told_once_although_the_log_says_it_every_quarter_of_an_hour() -> None:
+    assert len(lines(answered_late, " waits for an approval: ")) > 5
+    assert len(raised_in(answered_late)["approval-expires"]) == 1
+
+
+def of_two_days(world: World) -> Raised:
+    """The alerts that are raised when the app looks at this rollout every quarter of an hour for two days."""
+    telemetry, begins = Telemetry(), world.now
+    for quarter in range(2 * 24 * 4):
+        now = begins + quarter * minutes(15)
+        while world.now < now:
+            world.turn()
+        status = msgspec.to_builtins(pool_status("office", world.state, world.now))
+        telemetry.log(now, watch_line(Watched("image-2.0.0:office", True, status, begins, now), now).text, "WARNING")
+    return telemetry.raised(begins, begins + hours(48))
+
+
+def test_a_day_of_work_that_comes_to_nothing_is_raised_and_a_pause_of_two_days_is_not() -> None:
+    def one_who_stays() -> World:
+        world = World(a_pool(hosts_named(4, sessions=2)), a_policy(drain={"on_timeout": "wait"}))
+        world.leave_after = None
+        return world.run(Phase.ROLLING)
+
+    waits, paused = one_who_stays(), one_who_stays()
+    begins = waits.now
+    paused.state = tell(paused.state, Command("pause", "raj@contoso.com", "a holiday"))
+
+    assert list(raised := of_two_days(waits)) == ["stuck"]
+    assert hours(24) < raised["stuck"][0] - begins < hours(27)
+    assert of_two_days(paused) == {}

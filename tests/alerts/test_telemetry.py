@@ -83,10 +83,12 @@ def test_a_metric_is_added_up() -> None:
         (FunctionFinished(NOON, "sweep", "timerTrigger", "ValueError: ", 0.1), False),
     ],
 )
-def test_a_function_succeeds_unless_it_raises(event: HostEvent, row: bool) -> None:  # noqa: FBT001 - from the table above
+def test_a_function_succeeds_unless_it_raises(event: HostEvent, row: bool) -> None:
     telemetry = Telemetry()
     telemetry.take(event)
-    failed = Rule("failed", minutes(15), minutes(30), 0, query="AppRequests | where Success == false and ResultCode == '0'")
+    failed = Rule(
+        "failed", minutes(15), minutes(30), 0, query="AppRequests | where Success == false and ResultCode == '0'"
+    )
 
     assert bool(raised(telemetry, failed)) is not row
 
@@ -116,7 +118,7 @@ def test_a_query_that_cannot_be_read_is_an_error(wrong: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["AppTraces | where Massage == 'a'", "AppTrace | where Message == 'a'"])
 def test_a_query_of_what_is_not_there_is_an_error(wrong: str) -> None:
-    with pytest.raises(Exception, match="Massage|AppTrace "):
+    with pytest.raises(Exception, match=r"Massage|AppTrace "):
         raised(lines(1), replace(RULE, query=wrong))
 
 

@@ -80,7 +80,9 @@ def as_it_is(_: World) -> None:
         (lambda: World(a_pool(hosts_named(4))), paused, Phase.PAUSED),
         (lambda: World(a_pool(hosts_named(4))), without_room, Phase.WAITING_CAPACITY),
         (
-            lambda: World(a_pool(hosts_named(4)), a_policy(windows=(a_window("22:00", hours(1), recurrence=SATURDAYS),))),
+            lambda: World(
+                a_pool(hosts_named(4)), a_policy(windows=(a_window("22:00", hours(1), recurrence=SATURDAYS),))
+            ),
             as_it_is,
             Phase.WAITING_WINDOW,
         ),
@@ -88,7 +90,14 @@ def as_it_is(_: World) -> None:
         (lambda: stays(finish_within=hours(96)), as_it_is, Phase.ROLLING),
         (lambda: World(a_pool(hosts_named(4)), a_policy(canary={"bake": hours(60)})), as_it_is, Phase.BAKING),
     ],
-    ids=["paused", "no room in Azure", "no window is open", "people have time", "nobody needs to be asked yet", "baking"],
+    ids=[
+        "paused",
+        "no room in Azure",
+        "no window is open",
+        "people have time",
+        "nobody needs to be asked yet",
+        "baking",
+    ],
 )
 def test_a_rollout_that_waits_as_planned_is_not_idle(
     world: Callable[[], World], prepare: Callable[[World], None], phase: Phase

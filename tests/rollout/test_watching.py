@@ -21,6 +21,7 @@ GOES_ON, STUCK, NO_ROOM, EXPIRES = Standing.GOES_ON, Standing.STUCK, Standing.NO
 IMAGE = "image-gal-win11-2.0.0-0d443e"
 
 
+A_WHILE = minutes(3)
 READABLE = {"pool": "office", "image": "win11", "version": "2.0.0", "phase": "Rolling", "message": "", "pools": {}}
 STRANGE = [
     READABLE | {"next": "2026-11-27T07:00:00"},
@@ -29,13 +30,13 @@ STRANGE = [
 ]
 
 
-def line(status: Any, *, is_pool: bool = True, since: timedelta = minutes(3)) -> WatchLine:
+def line(status: Any, *, is_pool: bool = True, since: timedelta = A_WHILE) -> WatchLine:
     """The line about a rollout with this status, that was started and heard of last so long ago."""
     id = f"{IMAGE}:office" if is_pool else IMAGE
     return watch_line(Watched(id, is_pool, status, MORNING - since, MORNING - since), MORNING)
 
 
-def pool(phase: Phase = Phase.ROLLING, *, since: timedelta = minutes(3), **fields: Any) -> WatchLine:
+def pool(phase: Phase = Phase.ROLLING, *, since: timedelta = A_WHILE, **fields: Any) -> WatchLine:
     """The line about a host pool's rollout."""
     known = {"message": "so it goes", "seen": MORNING - minutes(2), "next": MORNING + minutes(2), "desired": 8}
     return line(msgspec.to_builtins(PoolStatus("office", "2.0.0", phase, **{**known, **fields})), since=since)
@@ -43,7 +44,9 @@ def pool(phase: Phase = Phase.ROLLING, *, since: timedelta = minutes(3), **field
 
 def image(**fields: Any) -> WatchLine:
     """The line about a rollout as a whole."""
-    status = ImageStatus("win11", "2.0.0", Phase.WAITING_GATE, "ring pilot: soaking", {"office": Phase.ROLLING}, **fields)
+    status = ImageStatus(
+        "win11", "2.0.0", Phase.WAITING_GATE, "ring pilot: soaking", {"office": Phase.ROLLING}, **fields
+    )
     return line(msgspec.to_builtins(status), is_pool=False)
 
 
@@ -107,11 +110,15 @@ def test_how_a_rollout_as_a_whole_stands(fields: dict[str, Any], standing: Stand
 def test_the_end_of_an_approval_is_told_with_the_ring_and_the_time_that_is_left() -> None:
     told = image(asked=asked(since=hours(40), until=minutes(95)))
 
-    assert told.text.startswith(f"rollout {IMAGE} waits for an approval: 1 h 35 min are left to answer about ring pilot; ")
+    assert told.text.startswith(
+        f"rollout {IMAGE} waits for an approval: 1 h 35 min are left to answer about ring pilot; "
+    )
 
 
 @pytest.mark.parametrize("is_pool", [True, False])
-@pytest.mark.parametrize("status", ["words", [], {}, {"phase": "Dancing"}, {"pool": "office", "phase": 7}, 3.5, *STRANGE])
+@pytest.mark.parametrize(
+    "status", ["words", [], {}, {"phase": "Dancing"}, {"pool": "office", "phase": 7}, 3.5, *STRANGE]
+)
 def test_a_status_that_cannot_be_read_is_no_reason_to_fail(status: Any, *, is_pool: bool) -> None:
     soon, late = (line(status, is_pool=is_pool, since=since) for since in (minutes(3), hours(2)))
 
