@@ -26,6 +26,7 @@ from rollout.rolling_back import go_back, policy_of_roll_back
 from rollout.status import pool_status
 from rollout.steps import Decision, Step, StepError, StepOutcome
 from rollout.travelling import pack, unpack, unpack_decision
+from rollout.watching import POOL_IN_USE
 
 bp = df.Blueprint()
 
@@ -99,6 +100,8 @@ class PoolOrchestration:
             return ended
         if not self._state.last_number:
             self._state = structs.replace(self._state, last_number=answer.last_number)
+        if self._state.reason == POOL_IN_USE:
+            self._state = structs.replace(self._state, reason="", message="", since=self._now())
         try:
             goes_on = yield from self._turns()
         except Exception:
@@ -123,7 +126,7 @@ class PoolOrchestration:
                 yield from self._lease.release()  # nothing is in hand yet: it leaves the queue
                 return structs.replace(answer, verdict="refused")
             look_again = self._now() + LEASE_POLL
-            self._say(Phase.SCHEDULED, "PoolInUse", answer.message)
+            self._say(Phase.SCHEDULED, POOL_IN_USE, answer.message)
             self._show(look_again)
             yield self._context.create_timer(look_again)
             self._events += _EVENTS_PER_TURN
@@ -136,7 +139,7 @@ class PoolOrchestration:
         if answer.command is not None:
             self._say(Phase.ABORTED, "AbortedByOperator", f"aborted {answer.command.spoken}")
             return self._show(None)
-        self._say(Phase.SUPERSEDED if answer.superseded_by else Phase.REFUSED, "PoolInUse", answer.message)
+        self._say(Phase.SUPERSEDED if answer.superseded_by else Phase.REFUSED, POOL_IN_USE, answer.message)
         return self._show(None)
 
     # ------------------------------------------------------------------------------------------------------ the turns

@@ -31,6 +31,9 @@ NO_ROOM_FOR = timedelta(hours=1)
 EXPIRES_WITHIN = timedelta(hours=4)
 """Before the end of an approval's deadline; of a deadline shorter than twice that, its second half."""
 
+POOL_IN_USE = "PoolInUse"
+"""Reason of a rollout that waits until another one is through with its host pool."""
+
 LONGEST_MESSAGE = 300
 """Characters of the rollout's own message: the rest is in its status."""
 
@@ -93,6 +96,11 @@ def _of_pool(status: PoolStatus, updated: datetime | None, now: datetime) -> tup
     idle = timedelta(seconds=status.idle)
     if idle >= IDLE_FOR:
         return Standing.STUCK, f"in {spoken_span(idle)} of work no host has come further"
+    if status.seen is None:
+        begun = status.since if status.reason != POOL_IN_USE else None
+        if begun is not None and now - begun >= SILENT_FOR:
+            return Standing.STUCK, f"it began {_ago(begun, now)}, and its host pool could not be read once"
+        return Standing.GOES_ON, "its host pool has not been read yet"
     waits_for_room = status.phase is Phase.WAITING_CAPACITY and status.reason != RESERVE_TOO_SMALL
     if waits_for_room and status.blocked is not None and now - status.blocked >= NO_ROOM_FOR:
         return Standing.NO_ROOM, f"Azure has made no new host for {spoken_span(now - status.blocked)}"

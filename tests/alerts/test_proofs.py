@@ -182,7 +182,7 @@ PROOFS: dict[str, Proof] = {
     "approval-expires": Proof(answered_late, answered_in_time, "the answer comes soon"),
     "no-capacity": Proof(without_quota_until("11:00"), without_quota_until("09:45"), "there is room within the hour"),
     "stuck": Proof(unreadable_until("11:30"), unreadable_until("09:50"), "the pool can be read again within the hour"),
-    "throttling": Proof(throttled(0.3), throttled(0.01), "it is refused now and then, as on any day"),
+    "throttling": Proof(throttled(0.3), throttled(0.08), "it is refused now and then, as on any day"),
     "failures": Proof(activity_raises(6), activity_raises(2), "a transient failure, repeated with success"),
     "policy": Proof(policy_becomes("images: ["), policy_becomes(POLICY + "\n# as before\n"), "the edit is valid"),
     "notifications": Proof(topic_is_down_until("10:20"), topic_is_down_until("09:07"), "one attempt fails"),
@@ -241,6 +241,10 @@ def test_a_pool_that_cannot_be_read_for_hours_is_told_of_once() -> None:
 def test_one_that_expires_is_told_once_although_the_log_says_it_every_quarter_of_an_hour() -> None:
     assert len(lines(answered_late, " waits for an approval: ")) > 5
     assert len(raised_in(answered_late)["approval-expires"]) == 1
+
+
+def test_what_comes_near_to_throttling_is_throttled_now_and_then() -> None:
+    assert lines(PROOFS["throttling"].does_not, "throttled: ")
 
 
 def of_two_days(world: World) -> Raised:

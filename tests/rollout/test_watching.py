@@ -36,10 +36,10 @@ def line(status: Any, *, is_pool: bool = True, since: timedelta = A_WHILE) -> Wa
     return watch_line(Watched(id, is_pool, status, MORNING - since, MORNING - since), MORNING)
 
 
-def pool(phase: Phase = Phase.ROLLING, *, since: timedelta = A_WHILE, **fields: Any) -> WatchLine:
-    """The line about a host pool's rollout."""
+def pool(phase: Phase = Phase.ROLLING, *, heard: timedelta = A_WHILE, **fields: Any) -> WatchLine:
+    """The line about a host pool's rollout that was heard of last so long ago."""
     known = {"message": "so it goes", "seen": MORNING - minutes(2), "next": MORNING + minutes(2), "desired": 8}
-    return line(msgspec.to_builtins(PoolStatus("office", "2.0.0", phase, **{**known, **fields})), since=since)
+    return line(msgspec.to_builtins(PoolStatus("office", "2.0.0", phase, **{**known, **fields})), since=heard)
 
 
 def image(**fields: Any) -> WatchLine:
@@ -74,10 +74,12 @@ def test_a_line_says_how_far_the_rollout_is_and_since_when() -> None:
         ({"seen": MORNING - minutes(60)}, STUCK),
         ({"next": MORNING - minutes(59)}, GOES_ON),
         ({"next": MORNING - minutes(60)}, STUCK),
-        ({"next": None, "since": minutes(59)}, GOES_ON),
-        ({"next": None, "since": minutes(60)}, STUCK),
+        ({"next": None, "heard": minutes(59)}, GOES_ON),
+        ({"next": None, "heard": minutes(60)}, STUCK),
         ({"phase": Phase.PAUSED}, GOES_ON),
-        ({"phase": Phase.SCHEDULED, "seen": None}, GOES_ON),
+        ({"phase": Phase.SCHEDULED, "seen": None, "since": MORNING - minutes(59)}, GOES_ON),
+        ({"phase": Phase.SCHEDULED, "seen": None, "since": MORNING - minutes(60)}, STUCK),
+        ({"phase": Phase.SCHEDULED, "seen": None, "since": MORNING - hours(9), "reason": "PoolInUse"}, GOES_ON),
         ({"phase": Phase.WAITING_CAPACITY, "blocked": MORNING - minutes(59)}, GOES_ON),
         ({"phase": Phase.WAITING_CAPACITY, "blocked": MORNING - minutes(60)}, NO_ROOM),
         ({"phase": Phase.WAITING_CAPACITY}, GOES_ON),
