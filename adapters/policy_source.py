@@ -47,7 +47,7 @@ class _Kept:
 def current_policy() -> Policy:
     """The policy as it is now, or the last good one when it cannot be used. Raises PolicyUnusable when there is none.
 
-    A problem is logged as an error when it is first met, and that it is over when it is.
+    A problem is logged as an error when it is first met, and that it is over when it is. See also `policy_problem`.
     """
     try:
         settings = read_settings()
@@ -58,6 +58,12 @@ def current_policy() -> Policy:
         if _Kept.seen.source != source:
             _Kept.seen = _Seen(source)
         return _looked_at(_Kept.seen, settings)
+
+
+def policy_problem() -> str:
+    """Why the last good policy stands in for what its file or blob holds, as of the last look; "" when it does not."""
+    with _Kept.lock:
+        return _Kept.seen.problem
 
 
 def _looked_at(seen: _Seen, settings: Settings) -> Policy:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import azure.durable_functions as df
 import azure.functions as func
 
-from adapters.policy_source import PolicyUnusable
+from adapters.policy_source import PolicyUnusable, policy_problem
 from adapters.wire import moment
 from rollout.subject import subject_of
 from triggers.proposals import missed
@@ -23,12 +23,17 @@ _log = logging.getLogger("goldroll.triggers")
 @bp.timer_trigger(arg_name="timer", schedule="%GOLDROLL_SWEEP_SCHEDULE%", run_on_startup=False)
 @bp.durable_client_input(client_name="client")
 async def sweep(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
-    """Start what no event has started: for each image its newest version, if it has been published lately."""
+    """Start what no event has started: for each image its newest version, if it has been published lately.
+
+    While a broken policy is stood in for by the last good one, say so each time: an alert looks for that.
+    """
     try:
         proposals = await asyncio.to_thread(missed, moment_of(timer))
     except PolicyUnusable as error:
         _log.error("the sweep cannot use the policy: %s", error)
         return
+    if problem := policy_problem():
+        _log.warning("the policy still cannot be used: %s", problem)
     for proposal in proposals:
         start = await start_once(client, proposal)
         if start.is_new:

@@ -35,6 +35,19 @@ async def test_a_version_that_has_been_started_is_left_alone(office: SimulatedOf
     assert len(instances.started) == 1
 
 
+async def test_that_the_last_good_policy_stands_in_is_said_each_time(
+    office: SimulatedOffice, instances: Instances, policy_file: PolicyFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    await sweep(instances, office.wait(hours=2))
+    policy_file.replace("images:", "images: [")
+    await sweep(instances, office.wait(hours=1))
+    await sweep(instances, office.wait(hours=1))
+    policy_file.replace("images: [", "images:")
+    await sweep(instances, office.wait(hours=1))
+
+    assert sum(line.startswith("the policy still cannot be used: ") for line in caplog.messages) == 2
+
+
 async def test_a_version_of_last_week_is_not_dug_out(office: SimulatedOffice, instances: Instances) -> None:
     await sweep(instances, office.wait(days=7))
 
