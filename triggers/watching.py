@@ -10,6 +10,7 @@ import azure.functions as func
 
 from adapters.instances import list_instances
 from rollout.instance_ids import IMAGE_PREFIXES
+from rollout.subject import subject_of
 from rollout.watching import Standing, Watched, watch_line
 from triggers.schedules import moment_of
 
@@ -37,7 +38,8 @@ async def watch_rollouts(timer: func.TimerRequest, client: df.DurableOrchestrati
     now = moment_of(timer)
     async for watched in _running(client):
         line = watch_line(watched, now)
-        _log.log(logging.INFO if line.standing is Standing.GOES_ON else logging.WARNING, "%s", line.text)
+        level = logging.INFO if line.standing is Standing.GOES_ON else logging.WARNING
+        _log.log(level, "%s", line.text, extra=subject_of(watched.id).extra)
 
 
 async def _running(client: df.DurableOrchestrationClient) -> AsyncIterator[Watched]:
