@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { newSource } from "./sources.js";
 
-const PAGE = 1000, MOST_PAGES = 30;
+const PAGE = 500, MOST_PAGES = 60;
 
 // A source whose data is {events, next}: every event so far, oldest first, and where to read on.
 export const eventSource = (path) => newSource(async (known) => {

@@ -183,7 +183,9 @@ const SetAside = ({ pool }) => {
 };
 
 function Record({ record, rollout, pool, view }) {
-  const over = isOver(rollout.phase), end = over ? Date.parse(rollout.updated) : now();
+  // Time moves on between two events as well, but nobody sees less than half a minute of a day, and to draw a thousand
+  // hosts anew every second would keep the browser busy.
+  const over = isOver(rollout.phase), end = over ? Date.parse(rollout.updated) : Math.floor(now() / 30_000) * 30_000;
   const own = watch(rollout.id, pool, over ? undefined : view, now());
   const problem = record.data ? null : record.problem;
   if (!record.data && !problem) return html`<${Loading} what="the record" />`;
@@ -200,8 +202,7 @@ function Record({ record, rollout, pool, view }) {
 }
 
 function History({ events, pool, start, end, over, note }) {
-  // Time moves on between two events as well, but nobody sees less than half a minute of a day.
-  const lines = useMemo(() => hostSpans(events, pool, end), [events, pool, over ? end : Math.floor(end / 30_000)]);
+  const lines = useMemo(() => hostSpans(events, pool, end), [events, pool, end]);
   return html`
     <${Section} id="timeline" title="Timeline">
       ${note}

@@ -1,10 +1,14 @@
 // What is watched: each source asks again and again while somebody looks at it, and costs next to nothing when nothing
-// has changed (ETag). It waits longer after each failure, and hardly asks at all while the page is hidden.
+// has changed (ETag). It waits longer after each failure and where answers take long, and hardly asks at all while the
+// page is hidden.
 
 import { useEffect, useReducer } from "./hooks.js";
 import { Problem, read } from "./api.js";
 
 const HIDDEN = 60_000, LONGEST = 60_000, MOST_PAGES = 5;
+
+// An app that takes a second to answer is asked ten seconds later: whoever watches takes a tenth of its time at most.
+const REST = 10;
 
 let pace = 3000;
 
@@ -25,6 +29,7 @@ class Source {
     this.problem = null;
     this.seenAt = 0;
     this.failures = 0;
+    this.took = [0, 0];
     this.watchers = new Set();
     this.timer = 0;
     this.asking = false;
@@ -44,7 +49,7 @@ class Source {
     clearTimeout(this.timer);
     if (this.asking) return;
     this.asking = true;
-    const before = [this.data, this.problem?.message];
+    const before = [this.data, this.problem?.message], asked = Date.now();
     try {
       const found = await this.ask(this.data);
       if (found !== null) this.data = found;
@@ -57,13 +62,15 @@ class Source {
       this.failures += 1;
     }
     this.asking = false;
+    this.took = [this.took[1], Date.now() - asked];
     if (before[0] !== this.data || before[1] !== this.problem?.message) for (const tell of this.watchers) tell();
     this.plan();
   }
 
   plan() {
     if (!this.watchers.size) return;
-    const every = (this.every ?? briskly)();
+    // A single slow answer, such as the first of an app that has to wake up, says nothing about the next one.
+    const every = Math.max((this.every ?? briskly)(), REST * Math.min(...this.took));
     const delay = document.hidden ? HIDDEN : Math.min(LONGEST, every * 2 ** this.failures);
     this.nextAt = Date.now() + delay;
     this.timer = setTimeout(() => this.refresh(), delay);

@@ -92,6 +92,14 @@ class Visit:
             if name.endswith(f":{pool}")
         )
 
+    def has_ended(self, phase: str) -> Callable[[], bool]:
+        """Whether a rollout as a whole is over, in this phase."""
+        return lambda: any(
+            instance.is_finished and f'"phase":"{phase}"' in (instance.output or "").replace(": ", ":")
+            for instance in self.instances()
+            if ":" not in instance.id
+        )
+
     def asks(self) -> bool:
         """Whether the rollout asks people for an answer now."""
         return any('"asked"' in (status or "") for status in self.statuses().values())
@@ -118,3 +126,11 @@ async def a_visit(
             yield Visit(await context.new_page(), run, host)
         finally:
             await context.close()
+
+
+async def tell(visit: Visit, verb: str, reason: str) -> None:
+    """Press the button, read what will happen, say why, and confirm."""
+    await visit.page.get_by_role("button", name=verb, exact=True).first.click()
+    await visit.page.get_by_label("Why?").fill(reason)
+    await visit.page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).click()
+    await visit.sees("dialog").to_have_count(0)

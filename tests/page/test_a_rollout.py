@@ -11,7 +11,7 @@ from demo.policies import policy_text
 from demo.scenario import Stage
 from demo.scenarios import SCENARIOS
 from tests.page.accessibility import obstacles
-from tests.page.conftest import Visit, a_visit
+from tests.page.conftest import a_visit, tell
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,14 +25,6 @@ QUICK = replace(
 """Twelve hosts on the morning of a working day: all is over by noon."""
 
 APPROVAL = SCENARIOS["approval_timeout"]
-
-
-async def tell(visit: Visit, verb: str, reason: str) -> None:
-    """Press the button, read what will happen, say why, and confirm."""
-    await visit.page.get_by_role("button", name=verb, exact=True).first.click()
-    await visit.page.get_by_label("Why?").fill(reason)
-    await visit.page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).click()
-    await visit.sees("dialog").to_have_count(0)
 
 
 async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(browser: Browser) -> None:
