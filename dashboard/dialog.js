@@ -7,8 +7,9 @@ import { Problem } from "./api.js";
 const LONGEST_REASON = 300;
 
 // `onSend` gets the reason and sends it; the Problem that it throws is shown, and the reason is kept. `children` stand
-// above the reason; `first` is what has the focus at first, the reason unless it is given.
-export function ReasonDialog({ title, label, tone, first, onSend, onClose, children }) {
+// above the reason; `first` is what has the focus at first, the reason unless it is given. While `blocked` nothing can
+// be sent.
+export function ReasonDialog({ title, label, tone, first, blocked, onSend, onClose, children }) {
   const dialog = useRef(null), field = useRef(null);
   const [reason, setReason] = useState("");
   const [state, setState] = useState({ sending: false, problem: "" });
@@ -46,7 +47,7 @@ export function ReasonDialog({ title, label, tone, first, onSend, onClose, child
         <p id="tell-problem" class="problem" role="alert">${state.problem}</p>
         <div class="buttons">
           <button type="button" class="verb" onClick=${() => dialog.current.close()}>Leave it</button>
-          <button type="submit" class="verb solid ${tone}" disabled=${state.sending}>${state.sending ? "Sending" : label}</button>
+          <button type="submit" class="verb solid ${tone}" disabled=${state.sending || blocked}>${state.sending ? "Sending" : label}</button>
         </div>
       </form>
     </dialog>`;

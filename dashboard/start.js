@@ -33,7 +33,7 @@ export function StartDialog({ images, onClose, onTold }) {
   }
 
   return html`
-    <${ReasonDialog} title="Start a rollout" label="Start" tone="gold" first=${first} onSend=${send} onClose=${onClose}>
+    <${ReasonDialog} title="Start a rollout" label="Start" tone="gold" first=${first} blocked=${isIdle(plan)} onSend=${send} onClose=${onClose}>
       <div class="choices">
         <label for="start-image">Image</label>
         <select id="start-image" ref=${first} value=${image} onChange=${choose}>
@@ -64,8 +64,12 @@ function Plan({ plan }) {
     <ul>
       ${pools.map((pool) => html`
         <li key=${pool.pool}>${pool.pool}: ${pool.message}${plan.expected?.[pool.pool] ? `. ${foretold(plan.expected[pool.pool])}` : ""}</li>`)}
-    </ul>`;
+    </ul>
+    ${isIdle(plan) && html`<p class="soft">There is nothing to start: choose another version.</p>`}`;
 }
+
+// The plan is there, and no host pool would be rolled. One that cannot be read now may well be.
+const isIdle = ({ made }) => made !== undefined && !made.pools.some((pool) => ["roll", "unreadable"].includes(pool.verdict));
 
 function foretold({ duration_p50, duration_p95, forced_p50, forced_p95 }) {
   const seconds = (value) => span(value * 1000);

@@ -9,6 +9,8 @@ from typing import Any
 import azure.functions as func
 import msgspec
 
+from triggers.problems import NEVER_A_PAGE
+
 
 def answer_unless_known(headers: Mapping[str, str], body: Any) -> func.HttpResponse:
     """A JSON answer with an ETag, or 304 without a body when the request's If-None-Match has it.
@@ -22,7 +24,7 @@ def content_unless_known(headers: Mapping[str, str], content: bytes, mimetype: s
     """The same for any content of UTF-8 text, or of bytes."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     known = {value.strip().removeprefix("W/") for value in _if_none_match(headers).split(",")}
-    told = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    told = {**NEVER_A_PAGE, "ETag": tag, "Cache-Control": "private, no-cache"}
     if tag in known:
         return func.HttpResponse(status_code=304, headers=told)
     charset = None if mimetype.startswith(("font/", "image/png")) else "utf-8"

@@ -12,6 +12,11 @@ from msgspec import Struct
 LONGEST_BODY = 10_000
 """Bytes of a request's body; nothing that can be asked for needs more."""
 
+NEVER_A_PAGE = {"X-Content-Type-Options": "nosniff"}
+"""Names and reasons that people wrote stand in every answer: no browser may take one for a page, whatever is in it."""
+
+_HEADERS = {**NEVER_A_PAGE, "Cache-Control": "no-store"}
+
 
 class Problem(Struct, frozen=True, omit_defaults=True):
     """An error. `code` is stable and for machines, `detail` for people, `field` names what is wrong."""
@@ -27,13 +32,16 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 def problem(status: int, code: str, detail: str, field: str = "") -> func.HttpResponse:
     """An error as RFC 9457 wants it, with what Problem adds to it."""
     body = Problem("about:blank", HTTPStatus(status).phrase, status, detail, code, field)
-    return func.HttpResponse(_json(body), status_code=status, mimetype="application/problem+json", charset="utf-8")
+    return func.HttpResponse(
+        _json(body), status_code=status, headers=_HEADERS, mimetype="application/problem+json", charset="utf-8"
+    )
 
 
 def answer(body: Any, status: int, headers: dict[str, str] | None = None) -> func.HttpResponse:
     """A JSON answer."""
+    told = {**_HEADERS, **(headers or {})}
     return func.HttpResponse(
-        _json(body), status_code=status, headers=headers, mimetype="application/json", charset="utf-8"
+        _json(body), status_code=status, headers=told, mimetype="application/json", charset="utf-8"
     )
 
 

@@ -18,7 +18,7 @@ from adapters.errors import StepFailed
 from adapters.record_store import RecordedEvent, is_recorded, read_events, read_milestone_at, read_milestones
 from rollout.instance_ids import pool_instance
 from triggers.access import admit
-from triggers.problems import answer, problem
+from triggers.problems import NEVER_A_PAGE, answer, problem
 
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 
@@ -26,6 +26,9 @@ USUAL, MOST = 200, 1000
 """Events of a page."""
 
 _ALWAYS = datetime(2020, 1, 1, tzinfo=UTC)
+
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet takes a text that begins like this for a formula; the last four are the full-width signs."""
 
 Found = TypeVar("Found")
 
@@ -192,12 +195,11 @@ def _csv(events: list[RecordedEvent], name: str, headers: dict[str, str]) -> fun
         row = msgspec.to_builtins(event)
         writer.writerow([_cell(row.get(column, "")) for column in columns])
     safe = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
-    disposition = {"Content-Disposition": f'attachment; filename="{safe}"'}
+    told = {**NEVER_A_PAGE, "Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{safe}"'}
     return func.HttpResponse(
-        text.getvalue(), status_code=200, headers=headers | disposition, mimetype="text/csv", charset="utf-8"
+        text.getvalue(), status_code=200, headers=headers | told, mimetype="text/csv", charset="utf-8"
     )
 
 
 def _cell(value: Any) -> Any:
-    # A spreadsheet would take a text that begins like this for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA) else value

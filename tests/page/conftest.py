@@ -20,7 +20,7 @@ from localhost import Host
 from localhost.store import Instance
 from tests.triggers.durable import principal
 
-PATIENCE = 45_000
+PATIENCE = 6_000
 """Milliseconds after which the page has had time enough on a busy machine."""
 
 
