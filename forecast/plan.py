@@ -169,15 +169,17 @@ def _ring(ring: RingPolicy, earliest: datetime | None, after: tuple[str, ...]) -
 def summary(pools: tuple[PoolPlan, ...], version: str) -> str:
     """The plan in a sentence."""
     counted = [
-        (sum(plan.verdict == verdict for plan in pools), words)
-        for verdict, words in (
-            (ROLL, "would be rolled"),
-            (NOTHING, "have nothing to do"),
-            (REFUSE, "would be refused"),
-            (UNREADABLE, "cannot be read"),
+        (sum(plan.verdict == verdict for plan in pools), one, many)
+        for verdict, one, many in (
+            (ROLL, "would be rolled", "would be rolled"),
+            (NOTHING, "has nothing to do", "have nothing to do"),
+            (REFUSE, "would be refused", "would be refused"),
+            (UNREADABLE, "cannot be read", "cannot be read"),
         )
     ]
-    told = ", ".join(f"{count_of(count, 'host pool')} {words}" for count, words in counted if count)
+    told = ", ".join(
+        f"{count_of(count, 'host pool')} {one if count == 1 else many}" for count, one, many in counted if count
+    )
     hosts = sum(plan.limits.outdated for plan in pools if plan.verdict == ROLL and plan.limits is not None)
     return f"{told}; {count_of(hosts, 'host')} would be replaced with version {version}"
 

@@ -103,7 +103,7 @@ def test_a_plan_counts_what_would_happen_to_each_pool() -> None:
     made = whole({"a": a_pool(outdated=3), "b": a_pool(outdated=0, current=2), "c": "nobody may read it"})
 
     assert made.message == (
-        "1 host pool would be rolled, 1 host pool have nothing to do, 1 host pool cannot be read; "
+        "1 host pool would be rolled, 1 host pool has nothing to do, 1 host pool cannot be read; "
         "3 hosts would be replaced with version 2.0.0"
     )
     assert [(pool.pool, pool.verdict) for pool in made.pools] == [("a", ROLL), ("b", NOTHING), ("c", UNREADABLE)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Response, expect
 
 from demo.browser import a_browser, find_browser
 from demo.run import Run
@@ -20,7 +20,7 @@ from localhost import Host
 from localhost.store import Instance
 from tests.triggers.durable import principal
 
-PATIENCE = 6_000
+PATIENCE = 45_000
 """Milliseconds after which the page has had time enough on a busy machine."""
 
 
@@ -41,21 +41,27 @@ class Visit:
     """A page that looks at the app of a run, and the hands to move time in between."""
 
     def __init__(self, page: Page, run: Run, host: Host) -> None:
-        """`troubles` collects whatever the browser complains of."""
+        """`troubles` collects whatever the browser complains of; `largest_answer` is in bytes of JSON."""
         self.page = page
         self.run = run
         self._host = host
         self.troubles: list[str] = []
         self.asked: list[str] = []
+        self.largest_answer = 0
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
+        page.on("response", self._weigh)
 
     def _hear(self, message: ConsoleMessage) -> None:
         # A record and a description are asked for whether there is one or not.
         url = message.location.get("url", "")
         if message.type == "error" and not re.search(r"/events\?|/openapi\.json$", url):
             self.troubles.append(message.text)
+
+    def _weigh(self, response: Response) -> None:
+        if "json" in response.headers.get("content-type", ""):
+            self.largest_answer = max(self.largest_answer, int(response.headers.get("content-length", 0)))
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""An operator watches a rollout of twelve hosts on the page and steers it there."""
+"""An operator watches rollouts on the page, starts one by keyboard, ends one, and pauses one host pool of several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demo.policies import policy_text
 from demo.scenario import Stage
 from demo.scenarios import SCENARIOS
 from tests.page.accessibility import obstacles
-from tests.page.conftest import a_visit, tell
+from tests.page.conftest import Visit, a_visit, tell
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,8 +23,6 @@ QUICK = replace(
     ),
 )
 """Twelve hosts on the morning of a working day: all is over by noon."""
-
-APPROVAL = SCENARIOS["approval_timeout"]
 
 
 async def test_a_whole_rollout_is_watched_paused_resumed_and_seen_to_its_end(browser: Browser) -> None:
@@ -148,34 +146,6 @@ async def test_a_rollout_is_aborted_and_says_who_did_it(browser: Browser) -> Non
         await visit.sees(".verbs").to_have_text("Roll back")
 
 
-async def test_a_halt_is_seen_with_its_reason_and_the_hosts_that_were_set_aside(browser: Browser) -> None:
-    async with a_visit(browser, SCENARIOS["bad_image"]) as visit:
-        await visit.open()
-        await visit.pass_time(visit.is_in("Halted"), hours=30)
-        await visit.pass_time(minutes=5)
-        await visit.sees("main .badge").to_have_text("Halted")
-        await visit.sees(".why.bad").to_contain_text("avd-012")
-        await visit.sees(".aside").to_contain_text("avd-012")
-        await visit.sees(".rail .badge").to_have_text("Halted")
-        await visit.sees(".verbs").to_have_text("Roll back")
-        assert await obstacles(visit.page) == []
-
-
-async def test_a_ring_is_approved_where_its_gates_are_shown(browser: Browser) -> None:
-    async with a_visit(browser, APPROVAL) as visit:
-        await visit.open()
-        await visit.pass_time(visit.asks, days=4)
-        await visit.sees("main .badge >> nth=0").to_have_text("Waiting at a gate")
-        await visit.sees(".rings li >> nth=0").to_contain_text("Proving")
-        await visit.sees(".gates").to_contain_text("nobody has answered yet")
-        await visit.sees(".gates").to_contain_text("yes of Approver")
-        assert await obstacles(visit.page) == []
-        await tell(visit, "Approve", "printing works")
-        await visit.pass_time(lambda: not visit.asks(), hours=1)
-        await visit.sees(".rings li >> nth=0").to_contain_text("Passed")
-        await visit.sees(visit.page.get_by_role("button", name="Approve")).to_have_count(0)
-
-
 async def test_a_pool_that_is_one_of_several_is_looked_at_and_paused_alone(browser: Browser) -> None:
     async with a_visit(browser, replace(SCENARIOS["aborted"], set_the_stage=_three_offices)) as visit:
         await visit.open()
@@ -196,29 +166,3 @@ def _three_offices(stage: Stage) -> None:
     stage.office("branch", hosts=2, people=4, image_of=office)
     stage.office("depot", hosts=2, people=4, image_of=office)
     stage.publish("08:10", office, "2.0.0")
-
-
-async def test_a_rollout_is_rolled_back_on_the_page_to_its_end(browser: Browser) -> None:
-    # With this seed hosts that have joined the directory are discarded: the roll back must not use their names again.
-    async with a_visit(browser, QUICK, seed=5) as visit:
-        await visit.open()
-        await visit.pass_time(visit.is_in("Rolling"), hours=4)
-        await visit.pass_time(minutes=60)
-        await tell(visit, "Roll back", "printing is broken")
-        await visit.pass_time(visit.is_in("RollingBack"), hours=3)
-        await visit.sees("main .badge").to_have_text("Rolling back")
-        assert "#/rollouts/back-" in visit.page.url
-        await visit.sees(visit.page.get_by_role("button", name="Roll back")).to_have_count(0)
-        await visit.sees(".rail .badge").to_have_text(["Rolling back", "Aborted"])
-        await visit.sees(".field .tile.Outdated").not_to_have_count(0)
-
-        await visit.pass_time(visit.is_in("RolledBack"), hours=8)
-        await visit.pass_time(minutes=5)
-        await visit.sees("main .badge").to_have_text("Rolled back")
-        await visit.sees(".why").to_have_text("rolled back to 1.0.0: 12 hosts are in service, none of them on 2.0.0")
-        await visit.sees(".rail .badge").to_have_text(["Rolled back", "Aborted"])
-        await visit.sees(".field .tile.Current").to_have_count(12)
-        await visit.sees(".aside").to_have_count(0)
-        await visit.sees(visit.page.get_by_role("group", name="Tell this rollout")).to_have_count(0)
-        assert await obstacles(visit.page) == []
-        assert visit.troubles == []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from demo.scenarios import SCENARIOS
 from tests.page.accessibility import obstacles
@@ -278,6 +278,33 @@ async def test_what_has_not_changed_is_not_sent_again(browser: Browser) -> None:
             await visit.look()
 
         assert ((await first.value).status, (await second.value).status) == (200, 304)
+
+
+async def test_an_app_that_answers_slowly_is_asked_less_often(browser: Browser) -> None:
+    async with a_visit(browser, HAPPY) as visit:
+        page, asked = visit.page, 0
+
+        async def answer_late(route: Route) -> None:
+            nonlocal asked
+            asked += 1
+            await page.clock.run_for(2_000)
+            await route.continue_()
+
+        await page.clock.install()
+        await page.route("**/api/pools", answer_late)
+        await visit.open()
+        await visit.sees(".rail").to_contain_text("office")
+        await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+        async with page.expect_response("**/api/pools"):
+            await visit.look()
+        await visit.sees(".live").to_have_text("live")
+
+        before = asked
+        await page.clock.run_for(19_000)
+        assert asked == before
+        async with page.expect_response("**/api/pools"):
+            await page.clock.run_for(2_000)
+        assert asked == before + 1
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
