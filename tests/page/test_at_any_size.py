@@ -1,6 +1,6 @@
 """An operator starts a rollout on the page and steers it through all that may happen, with twelve hosts or a thousand.
 
-A thousand hosts take a minute or two of CPU from end to end. So the suite goes with them as far as the pause, and
+A thousand hosts take a minute of CPU from end to end. So the suite goes with them as far as the pause, and
 GOLDROLL_PAGE_HOSTS=1000 goes the whole way.
 """
 

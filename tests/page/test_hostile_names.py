@@ -32,8 +32,7 @@ ANSWER = f"{PICTURE} [reset](javascript:hacked=1) <a href='javascript:hacked=1'>
 def _that_means_harm(stage: Stage) -> None:
     office = stage.office(hosts=4, people=0, host_prefix=HOST)
     office.people += stage.estate.people.add(office.pool_id, 8, replace(OFFICE, arrives=7), PICTURE)
-    machine = next(iter(office.pool.hosts.values())).machine
-    machine.tags[QUARANTINE_TAG] = ANSWER
+    stage.estate.machines.patch_tags(office.machine_id(f"{HOST}-000"), {QUARANTINE_TAG: ANSWER})
     refusal = AzureError(409, "OperationNotAllowed", ANSWER)
     stage.estate.faults.fail_next("PUT", "virtualMachines/avd-001$", refusal)
     stage.publish("08:10", office, "2.0.0", takes={office.region: timedelta(0)})
