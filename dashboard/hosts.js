@@ -13,16 +13,17 @@ const ROOMY = 64, ROWS = 50;
 export function HostField({ view, onPick, picked }) {
   const zones = useMemo(() => byZone(view.hosts), [view]);
   const roomy = view.hosts.length <= ROOMY;
+  const ill = view.hosts.filter(isIll).length;
   const said = STATES.filter((state) => view.states[state]).map((state) => `${view.states[state]} ${state}`).join(", ");
   return html`
     <div class="field ${roomy ? "roomy" : view.hosts.length <= 300 ? "close" : "dense"}" role="img"
-      aria-label=${`${plural(view.hosts.length, "host")}: ${said}. The table below lists them.`}>
+      aria-label=${`${plural(view.hosts.length, "host")}: ${said}${ill ? `; ${ill} in service and not well` : ""}. The table below lists them.`}>
       ${zones.map(([zone, hosts]) => html`
         <div class="zone" key=${zone}>
           <span class="name">${zone ? `zone ${zone}` : "no zone"}</span>
           <div class="tiles">
             ${hosts.map((host) => html`
-              <i key=${host.name} class="tile ${host.state} ${host.power ? "off" : ""} ${picked && host.state !== picked ? "dim" : ""}"
+              <i key=${host.name} class="tile ${host.state} ${isIll(host) ? "ill" : ""} ${host.power ? "off" : ""} ${picked && host.state !== picked ? "dim" : ""}"
                 title=${titleOf(host)}>
                 ${roomy && html`<b>${shortName(host.name)}</b><span>${host.sessions || ""}</span>`}
               </i>`)}
@@ -37,6 +38,7 @@ export function HostField({ view, onPick, picked }) {
             <i class="tile ${state}" aria-hidden="true"></i>${state} <b>${view.states[state]}</b>
           </button>
         </li>`)}
+      ${ill > 0 && html`<li class="note soft"><i class="tile ill" aria-hidden="true"></i>not well <b>${ill}</b></li>`}
     </ul>`;
 }
 
@@ -80,6 +82,9 @@ export function HostTable({ view, picked, onTell }) {
     ${found.length > shown.length && html`
       <button type="button" class="quiet" onClick=${() => setAll(true)}>Show all ${found.length}</button>`}`;
 }
+
+// Of a host that somebody should be able to work on: AVD says that something is wrong with it.
+const isIll = (host) => host.why && !host.power && ["Outdated", "Steered", "Draining", "Current"].includes(host.state);
 
 const HELD_BY_US = new Set(["Steered", "Draining", "Verifying", "Quarantined", "Retained"]);
 

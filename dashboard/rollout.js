@@ -108,8 +108,8 @@ function PoolPart({ rollout, pool, only, offered, onTell }) {
   const [picked, setPicked] = useState("");
   const live = useLivePool(pool.phase === "Scheduled" || pool.phase === "Blocked" ? null : pool.pool, isOver(pool.phase));
   const record = useSource(`rollouts/${encodeURIComponent(rollout.id)}/events`, isOver(pool.phase) ? rarely : briskly, eventSource);
-  // A later rollout may have the pool by now: then what Azure shows is not this one's.
-  const view = live.data?.rollout && live.data.rollout !== rollout.id ? undefined : live.data;
+  // Another rollout may have had the pool last, or none yet: then what Azure shows is not seen from this one's version.
+  const view = live.data?.rollout === rollout.id ? live.data : undefined;
   const verbs = only ? [] : verbsFor({ ...pool, command: pool.phase === "Paused" ? { kind: "pause" } : null }, offered, [pool]);
   const onTellHost = takesHostVerbs(rollout, pool, offered) ? (told) => onTell({ ...told, rollout, pool }) : undefined;
   return html`

@@ -6,7 +6,7 @@ import { useEffect, useMemo, useRef, useState } from "./hooks.js";
 import { clock, date, hour, span, weekday } from "./time.js";
 import { STATES, plural } from "./words.js";
 
-const NAMES = 60, TOP = 26, LEAST_TICK = 72;
+const NAMES = 60, TOP = 26, LEAST_TICK = 72, HALF_LABEL = 18;
 const STEPS = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080].map((minutes) => minutes * 60_000);
 
 export function Timeline({ lines, start, end, ended }) {
@@ -41,7 +41,7 @@ export function Timeline({ lines, start, end, ended }) {
             ${ticks(from, from + length, plot).map(([time, label]) => html`
               <g key=${time}>
                 <line class="tick" x1=${x(time)} x2=${x(time)} y1=${TOP - 4} y2=${height} />
-                <text class="hour" x=${x(time)} y="14">${label}</text>
+                ${x(time) <= width - HALF_LABEL && html`<text class="hour" x=${x(time)} y="14">${label}</text>`}
               </g>`)}
             ${named && lines.map((line, at) => html`
               <text key=${line.host} class="host" x=${left - 8} y=${TOP + at * row + (row - gap) / 2}>${line.host}</text>`)}

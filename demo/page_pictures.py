@@ -80,6 +80,7 @@ PICTURES = (
     Picture("start", SCENARIOS["happy"], timedelta(minutes=12), act=_start, looks=2),
     Picture("approval", SCENARIOS["monthly_cycle"], timedelta(days=2, hours=16), act=_approve),
     Picture("halted", SCENARIOS["sick_later"], timedelta(hours=40), look="dark"),
+    Picture("rolling-back", SCENARIOS["roll_back_rebuilt"], timedelta(hours=4, minutes=15)),
     Picture("thousand", LARGE, timedelta(hours=3, minutes=30), looks=6),
     Picture("phone", SCENARIOS["happy"], timedelta(hours=4, minutes=40), size=PHONE, where="#/pools/office"),
     Picture("phone-home", SCENARIOS["monthly_cycle"], timedelta(days=2, hours=16), size=PHONE, look="dark"),

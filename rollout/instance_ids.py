@@ -45,6 +45,11 @@ def back_instance(image_instance_id: str, attempt: int = 1) -> str:
     return back if attempt == 1 else f"{back[: _LONGEST_IMAGE_INSTANCE - len(str(attempt)) - 1]}.{attempt}"
 
 
+def taken_back_by(back_instance_id: str) -> str:
+    """The rollout that a roll back takes back, by its id; of an id that had to be shortened, only its beginning."""
+    return _IMAGE + re.sub(r"\.\d+$", "", back_instance_id.removeprefix(_BACK))
+
+
 def is_back_instance(instance_id: str) -> bool:
     """The id is that of a roll back as a whole."""
     return instance_id.startswith(_BACK) and ":" not in instance_id

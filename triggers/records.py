@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from adapters.errors import StepFailed
 from adapters.record_store import RecordedEvent, is_recorded, read_events, read_milestone_at, read_milestones
-from rollout.instance_ids import pool_instance
+from rollout.instance_ids import is_back_instance, pool_instance, taken_back_by
 from triggers.access import admit
 from triggers.problems import NEVER_A_PAGE, answer, problem
 
@@ -99,10 +99,13 @@ def _events(rollout: str, params: Mapping[str, str]) -> func.HttpResponse:
     limit, form = _limit(params), _format(params)
     pool, host, kind = (params.get(name, "") for name in ("pool", "host", "kind"))
     after = _read_cursor(params.get("after", ""))
-    started = read_events(rollout, 0, MOST, kind="PoolStarted")
-    if not started and not read_events(rollout, 0, 1):
+    # A roll back tells nothing itself, its host pools do: some of those of the rollout that it takes back.
+    source = taken_back_by(rollout) if is_back_instance(rollout) else rollout
+    started = read_events(source, 0, MOST, kind="PoolStarted")
+    of_rollout = [event.pool for event in started]
+    if not _is_known(rollout, of_rollout):
         return problem(404, "NoSuchRollout", f"the record knows no rollout {rollout[:200]!r}")
-    pools = [pool] if pool else ["", *dict.fromkeys(event.pool for event in started)]
+    pools = [pool] if pool else ["", *dict.fromkeys(of_rollout)]
     found = [
         (name, event)
         for name in pools
@@ -120,6 +123,12 @@ def _events(rollout: str, params: Mapping[str, str]) -> func.HttpResponse:
     if form == "csv":
         return _csv(events, f"{rollout}.csv", {"Goldroll-Next": following})
     return answer(EventPage(rollout, tuple(events), following, len(found) > limit), 200)
+
+
+def _is_known(rollout: str, pools: list[str]) -> bool:
+    if pools and not is_back_instance(rollout):
+        return True
+    return any(read_events(one, 0, 1) for one in (rollout, *(pool_instance(rollout, pool) for pool in pools)))
 
 
 def _cursor(positions: Mapping[str, int]) -> str:

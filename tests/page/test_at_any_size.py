@@ -156,6 +156,8 @@ async def roll_back(visit: Visit, hosts: int) -> None:
     told = f"rolled back to 1.0.0: {hosts} hosts are in service, none of them on 2.0.0"
     await visit.sees(".pool .why").to_have_text(told)
     await visit.sees(".field .tile.Current").to_have_count(hosts)
+    await visit.sees(".timeline path.span.Draining").to_be_visible()
+    await visit.sees(".story").to_contain_text("rolling back from 2.0.0 to 1.0.0")
     await visit.sees(visit.page.get_by_role("group", name="Tell this rollout")).to_have_count(0)
     assert await obstacles(visit.page) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -267,6 +268,30 @@ async def test_a_pool_of_a_thousand_hosts_is_shown_whole_and_quickly_enough(brow
         await visit.page.get_by_role("searchbox").fill("")
         await visit.page.get_by_role("button", name="Draining").click()
         await visit.sees("#list + .tablehead").to_contain_text("Draining: 67 hosts")
+
+
+async def test_a_host_in_service_that_is_not_well_stands_out(browser: Browser) -> None:
+    async with a_visit(browser, HAPPY) as visit:
+        answers = a_large_pool(12)
+        sick = next(host for host in answers["pools/office"]["hosts"] if host["state"] == "Current")
+        sick["why"] = "Unavailable"
+        await answer_with(visit.page, answers)
+        await visit.open()
+        await visit.sees(".field .tile.ill").to_have_attribute("title", re.compile(f"^{sick['name']}: Current"))
+        await visit.sees(".states").to_contain_text("not well 1")
+        assert await obstacles(visit.page) == []
+
+
+@pytest.mark.parametrize("last", ["", "image-gal-office-3.0.0-abcdef"], ids=["nobody yet", "a later one"])
+async def test_hosts_are_not_shown_as_another_rollout_sees_them(browser: Browser, last: str) -> None:
+    async with a_visit(browser, HAPPY) as visit:
+        await answer_with(visit.page, a_large_pool(12, rollout=last))
+        async with visit.page.expect_response("**/api/pools/office"):
+            await visit.open()
+        await visit.sees(".timeline svg").to_be_visible()
+        await visit.sees(".field").to_have_count(0)
+        await visit.page.locator(".rail li a").first.click()
+        await visit.sees(".field .tile").to_have_count(12)
 
 
 async def test_what_has_not_changed_is_not_sent_again(browser: Browser) -> None:

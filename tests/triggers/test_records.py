@@ -62,6 +62,17 @@ def test_a_rollouts_events_come_in_the_order_of_time_whichever_pool_they_are_of(
     ]
 
 
+@pytest.mark.parametrize("back", [ROLLOUT.replace("image-", "back-"), ROLLOUT.replace("image-", "back-") + ".2"])
+def test_a_roll_back_has_the_events_of_its_host_pools(tables: Tables, back: str) -> None:
+    assert ask(records.show_events, back).status_code == 404
+    write(Batch(f"{back}:south", "win11", "2.0.0", "south", (event(90, 1, message="s-1 is on 2.0.0"),)))
+
+    assert [one["message"] for one in json.loads(ask(records.show_events, back).get_body())["events"]] == [
+        "s-1 is on 2.0.0"
+    ]
+    assert ask(records.show_events, back, pool="south").status_code == 200
+
+
 def test_pages_follow_each_other_without_gap_or_double(tables: Tables) -> None:
     seen: list[Any] = []
     after, more = "", True
