@@ -157,6 +157,9 @@ async def roll_back(visit: Visit, hosts: int) -> None:
     await visit.sees(".pool .why").to_have_text(told)
     await visit.sees(".field .tile.Current").to_have_count(hosts)
     await visit.sees(".timeline path.span.Draining").to_be_visible()
+    all_sentences = visit.page.locator(".story + button")
+    if await all_sentences.count():
+        await all_sentences.click()
     await visit.sees(".story").to_contain_text("rolling back from 2.0.0 to 1.0.0")
     await visit.sees(visit.page.get_by_role("group", name="Tell this rollout")).to_have_count(0)
     assert await obstacles(visit.page) == []
