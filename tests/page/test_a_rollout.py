@@ -19,7 +19,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUICK = replace(
     SCENARIOS["happy"],
     policy=policy_text(
-        "office", max_unavailable=2, canary={"bake": "PT10M"}, drain={"grace": "PT30M", "reminders": []}
+        "office",
+        surge="50%",
+        max_wave="50%",
+        max_unavailable=2,
+        canary={"bake": "PT10M"},
+        drain={"grace": "PT15M", "reminders": []},
     ),
 )
 """Twelve hosts on the morning of a working day: all is over by noon."""
