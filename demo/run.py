@@ -26,7 +26,7 @@ from demo.sight import Sight, look_at
 from demo.story import IMAGE, Line, Story
 from demo.watching import InvariantWatch
 from localhost import ActivityCall, Host, HostCrashed, LogLine, VirtualClock
-from localhost.events import HostEvent
+from localhost.events import EpisodeFinished, HostEvent
 from localhost.faults import ActivityFaults, Fault, Moment
 from localhost.store import Instance
 from rollout.instance_ids import image_instance
@@ -124,6 +124,7 @@ class Run:
         self._announced: list[Announcement] = []
         self._errors: list[str] = []
         self._over = False
+        self._has_moved = False
         self.crashes = 0
 
     async def play(self) -> Result:
@@ -193,6 +194,7 @@ class Run:
         try:
             async with host, aiohttp.ClientSession(host.base_url) as client:
                 self._host, self._client = host, client
+                self._has_moved = True  # a host that crashed may have committed an episode and told nobody
                 yield host
         finally:
             goldroll.setLevel(level)
@@ -208,6 +210,8 @@ class Run:
             # The host, too, logs each function that failed; what the app thinks of it counts.
             if event.level in ("ERROR", "CRITICAL") and event.logger.startswith("goldroll"):
                 self._errors.append(event.message.splitlines()[0])
+        elif isinstance(event, EpisodeFinished):
+            self._has_moved = True
         self.watch.hear(event)
 
     # ------------------------------------------------------------------------------------------------- passing the day
@@ -219,12 +223,14 @@ class Run:
         if host is None:
             return
         self.estate.now()
-        rollouts = _image_rollouts(host)
         if self._audience.looks:
             self._audience.look(look_at(self.stage, self.policy, host, now))
         script_is_over = self.stage.last_act is None or now > self.stage.last_act
-        enough = len(rollouts) >= self.scenario.outcome.rollouts
-        self._over = script_is_over and enough and all(instance.is_finished for instance in rollouts)
+        if script_is_over and self._has_moved:
+            self._has_moved = False  # most minutes of a month pass without an episode, and reading rollouts costs
+            rollouts = _image_rollouts(host)
+            enough = len(rollouts) >= self.scenario.outcome.rollouts
+            self._over = enough and all(instance.is_finished for instance in rollouts)
 
     def _deliver_events(self) -> None:
         """Let Event Grid post every event to the host's webhook until it is taken or given up, and send the last one

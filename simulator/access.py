@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from simulator.errors import AzureError
@@ -189,6 +190,7 @@ def _is_below(scope: str, other: str) -> bool:
     return inner == outer or inner.startswith(f"{outer}/")
 
 
+@cache  # roles and calls are few, and every call is checked against every role
 def _matches(pattern: str, action: str) -> bool:
     expression = ".*".join(re.escape(part) for part in pattern.split("*"))
     return re.fullmatch(expression, action, re.IGNORECASE) is not None
