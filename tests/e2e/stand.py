@@ -20,7 +20,11 @@ from rollout.model import Phase
 from tests.waiting import wait_for
 
 SPEED = 600
-"""Simulated seconds per second: a rollout of three hosts, about three simulated hours, takes some twenty seconds."""
+"""Simulated seconds per second: a rollout of three hosts, about three simulated hours, takes some twenty seconds, and
+every stage of it is long enough to be met."""
+
+IN_A_HURRY = 1800
+"""For a test that meets no stage and waits for the end alone."""
 
 POLICY = policy_text(
     "office",
@@ -43,12 +47,13 @@ class Stand:
     Of such an app nothing is known but its HTTP functions; `owns_processes` tells.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` holds the store and the logs of both processes."""
+    def __init__(self, folder: Path, *, speed: float = SPEED) -> None:
+        """`folder` holds the store and the logs of both processes, `speed` are simulated seconds per second."""
         self.url = os.environ.get("GOLDROLL_E2E_URL", "").rstrip("/")
         self.owns_processes = not self.url
         self._azure_url = ""
         self._folder = folder
+        self._speed = speed
         self._place = Place(folder / "e2e.sqlite")
         self._processes: dict[Half, subprocess.Popen[bytes]] = {}
 
@@ -70,7 +75,7 @@ class Stand:
         setting = Setting(
             real=datetime.now(UTC),
             simulated=MORNING,
-            speed=SPEED,
+            speed=self._speed,
             port=port,
             azure_port=azure_port,
             hosts=3,
@@ -166,6 +171,15 @@ class Stand:
     def azure(self) -> dict[str, Any]:
         """What the simulated Azure holds."""
         return self._json("GET", f"{self._azure_url}/simulator/state")
+
+    def assert_all_hosts_are_current(self) -> None:
+        """Every host is on the version, in service, registered once and backed by one VM; nothing is left over."""
+        azure = self.azure()
+        assert azure["hosts_by_version"] == {VERSION: 3}
+        assert sorted(azure["machines"]) == sorted(host["name"] for host in azure["hosts"])
+        assert [host["status"] for host in azure["hosts"]] == ["Available"] * 3
+        left = {kind: azure[kind] for kind in ("drained", "tagged", "orphans", "duplicates")}
+        assert left == {"drained": [], "tagged": {}, "orphans": [], "duplicates": []}
 
     def publish(self, version: str, *, announced: bool) -> None:
         """Publish a version that is in its region a simulated minute later; unannounced, its event is lost."""

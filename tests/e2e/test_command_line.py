@@ -5,34 +5,34 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.run import APP
-from tests.e2e.stand import VERSION, Stand
+from tests.e2e.stand import IN_A_HURRY, VERSION, Stand
 from tests.waiting import wait_for
 
 
 @pytest.fixture
-def goldroll(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """Runs a command line and gives what came of it."""
-    with Stand(tmp_path) as stand:
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    """The app, and a version that nobody has announced to it."""
+    with Stand(tmp_path, speed=IN_A_HURRY) as stand:
         if not stand.owns_processes:
             pytest.skip("GOLDROLL_E2E_URL names a running app: this test publishes a version of its own")
         stand.publish(VERSION, announced=False)
         wait_for("the version is complete", lambda: stand.azure()["versions"][VERSION]["state"] == "Succeeded")
-
-        def run(*line: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, "-m", "command_line", "--url", stand.url, *line]
-            return subprocess.run(
-                command, cwd=APP, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
-            )
-
-        yield run
+        yield stand
 
 
-def test_a_rollout_is_planned_started_and_watched_to_its_end(goldroll, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_rollout_is_planned_started_and_watched_to_its_end(stand: Stand, tmp_path: Path) -> None:
+    def goldroll(*line: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "command_line", "--url", stand.url, *line]
+        return subprocess.run(
+            command, cwd=APP, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+        )
+
     plan = tmp_path / "plan.json"
     planned = goldroll("plan", "office", "--save", str(plan))
     assert planned.returncode == 0, planned.stderr
@@ -44,4 +44,5 @@ def test_a_rollout_is_planned_started_and_watched_to_its_end(goldroll, tmp_path:
     ended = json.loads(watched.stdout)
     assert ended["phase"] == "Succeeded"
     assert ended["compared"][0].startswith("office: took ")
+    stand.assert_all_hosts_are_current()
     assert goldroll("abort", "latest", "--reason", "too late").returncode == 3

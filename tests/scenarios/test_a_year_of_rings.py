@@ -52,9 +52,9 @@ def _version(day: date) -> str:
 
 
 def _set_a_year(stage: Stage) -> None:
-    test = stage.office("test", hosts=2, people=0)
-    stage.office("people", hosts=2, people=0, image_of=test)
-    stage.office("rest", hosts=2, people=0, image_of=test)
+    test = stage.office("test", hosts=1, people=0)
+    stage.office("people", hosts=1, people=0, image_of=test)
+    stage.office("rest", hosts=1, people=0, image_of=test)
     for tuesday in PATCH_TUESDAYS:
         day = (tuesday - BEGINS.date()).days
         stage.publish("19:00", test, _version(tuesday), day=day)
