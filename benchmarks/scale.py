@@ -35,7 +35,7 @@ from benchmarks.scale_page import write
 from demo.policies import REGION, host_prefix, policy_text
 from demo.run import APP, ROLL_OUT_IMAGE
 from demo.scenario import MORNING
-from localhost import ActivityCall, ActivityFinished, Host, VirtualClock
+from localhost import ActivityCall, ActivityFinished, Host, InstanceFinished, VirtualClock
 from localhost.events import HostEvent
 from localhost.faults import Fault, Moment
 from rollout import pool as core
@@ -292,6 +292,7 @@ class AppRun:
         self._people = len(self._office.people)
         self._arm = _WeighedArm(self._estate, throttled=True)
         self._arm.listeners.append(self._answered)
+        self._is_over = False
         self._activity = ""
         self._runs: Counter[str] = Counter()
         self._calls_in: Counter[str] = Counter()
@@ -317,7 +318,7 @@ class AppRun:
                 async with Host(APP, clock, ":memory:", 0, settings=settings, faults=self._around) as host:
                     self._host = host
                     host.subscribe(self._heard)
-                    await host.run_until(self._is_over, limit=LONGEST_ROLLOUT)
+                    await host.run_until(lambda: self._is_over, limit=LONGEST_ROLLOUT)
                     self._cpu = time.process_time() - began - self._arm.cpu
                     self._history = host.stats.max_history
                     (rollout,) = (one for one in host.instances("image-") if one.name == ROLL_OUT_IMAGE)
@@ -378,10 +379,6 @@ class AppRun:
             hours_at_refill=round(pools * sum(used) / refill / 3600, 2),
         )
 
-    def _is_over(self) -> bool:
-        rollouts = [one for one in self._host.instances("image-") if one.name == ROLL_OUT_IMAGE]
-        return bool(rollouts) and all(one.is_finished for one in rollouts)
-
     def _around(self, moment: Moment, call: ActivityCall) -> Fault | None:
         self._activity = call.name if moment == "before" else ""
         self._runs[call.name] += moment == "before"
@@ -394,6 +391,8 @@ class AppRun:
             self._by_minute[kind, minute] += 1
 
     def _heard(self, event: HostEvent) -> None:
+        if isinstance(event, InstanceFinished) and event.name == ROLL_OUT_IMAGE:
+            self._is_over = True
         if not isinstance(event, ActivityFinished) or event.name != "decide_turn":
             return
         decision = json.loads(event.result or "{}").get("decision", {})

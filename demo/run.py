@@ -51,7 +51,6 @@ EVENTS_LIVE_FOR = timedelta(hours=12)
 """As the subscription in infra/ has it."""
 
 ROLL_OUT_IMAGE, ROLL_BACK_IMAGE = "roll_out_image", "roll_back_image"
-SCHEDULES = {"GOLDROLL_SWEEP_SCHEDULE": "0 */15 * * * *", "GOLDROLL_RETIREMENT_SCHEDULE": "0 30 3 * * *"}
 
 Pause = Callable[[datetime, datetime], Any]
 
@@ -169,8 +168,8 @@ class Run:
             "GOLDROLL_POLICY": str(policy_file),
             "GOLDROLL_RECORD": self._record,
             **{setting: receiver.address for setting, receiver in self._receivers.items()},
-            **SCHEDULES,
             "GOLDROLL_SWEEP_SCHEDULE": self.scenario.sweep,
+            "GOLDROLL_RETIREMENT_SCHEDULE": self.scenario.retirement,
             "WEBSITE_AUTH_ENABLED": "True",
         }
 

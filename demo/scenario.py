@@ -45,8 +45,8 @@ class Scenario:
 
     `policy` is the text of a policy file. `set_the_stage` builds the estate and plans what happens in it; the clock
     stands at `begins` then. `faults` are what goes wrong with Azure's answers by chance. A run that has not ended
-    after `lasts_at_most` has failed. `sweep` is the schedule of the app's timer; `tick` is how often the run looks
-    whether it is over, and Azure's own doings happen at the latest.
+    after `lasts_at_most` has failed. `sweep` and `retirement` are the schedules of the app's timers; `tick` is how
+    often the run looks whether it is over, and Azure's own doings happen at the latest.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Scenario:
     begins: datetime = MORNING
     lasts_at_most: timedelta = timedelta(hours=40)
     sweep: str = "0 */15 * * * *"
+    retirement: str = "0 30 3 * * *"
     tick: timedelta = timedelta(minutes=1)
 
 

@@ -68,12 +68,22 @@ class Served:
             self.process.send_signal(signal.SIGINT)
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A `serve` of two hosts without people, for every test that leaves it running: starting both halves costs."""
+    yield from _serve(tmp_path_factory.mktemp("served"))
+
+
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """A `serve` of two hosts without people; it is stopped when the test has not done so."""
+def own_served(tmp_path: Path) -> Iterator[Served]:
+    """As `served`, of the test's own; it is stopped when the test has not done so."""
+    yield from _serve(tmp_path)
+
+
+def _serve(folder: Path) -> Iterator[Served]:
     if "GOLDROLL_E2E_URL" in os.environ:
         pytest.skip("GOLDROLL_E2E_URL names a running app: this test starts and kills its own")
-    served = Served(tmp_path)
+    served = Served(folder)
     yield served
     if served.process.poll() is None:
         served.press_ctrl_c()
@@ -94,24 +104,26 @@ def is_silent(url: str) -> bool:
     return False
 
 
-def test_both_halves_run_until_ctrl_c_and_a_killed_one_is_told_of_and_started_again_as_printed(served: Served) -> None:
-    rollouts, state = f"{served.told['host_url']}/api/rollouts", f"{served.told['azure_url']}/simulator/state"
-    os.kill(served.told["pids"]["host"], getattr(signal, "SIGKILL", signal.SIGTERM))
+def test_both_halves_run_until_ctrl_c_and_a_killed_one_is_told_of_and_started_again_as_printed(
+    own_served: Served,
+) -> None:
+    rollouts, state = f"{own_served.told['host_url']}/api/rollouts", f"{own_served.told['azure_url']}/simulator/state"
+    os.kill(own_served.told["pids"]["host"], getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    assert "The simulated Azure goes on" in served.line(containing="The local host has ended")
+    assert "The simulated Azure goes on" in own_served.line(containing="The local host has ended")
     assert is_silent(rollouts)
     assert answers(state)()
 
-    printed = served.line(containing="Start it again, in another terminal: ")
+    printed = own_served.line(containing="Start it again, in another terminal: ")
     _, script, _, *options = shlex.split(printed.partition("terminal: ")[2])
     assert script == "dev.py"
     # Through this very Python: dev.py would look for an environment first, and make one.
     with subprocess.Popen([sys.executable, "-m", "demo.serve", *options], cwd=APP, **OWN_GROUP) as again:
         try:
             wait_for("the host answers again", answers(rollouts))
-            served.press_ctrl_c()
-            assert served.process.wait(timeout=30) == 0
-            assert "Traceback" not in served.printed()
+            own_served.press_ctrl_c()
+            assert own_served.process.wait(timeout=30) == 0
+            assert "Traceback" not in own_served.printed()
             assert is_silent(state)
         finally:
             again.kill()

@@ -99,6 +99,7 @@ A_YEAR = Scenario(
     begins=BEGINS,
     lasts_at_most=timedelta(days=366),
     sweep="0 0 0 * * *",
+    retirement="0 30 3 * * 1",  # once a week: this is about rollouts, and every look at old versions costs
     tick=timedelta(hours=1),
 )
 

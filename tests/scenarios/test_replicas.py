@@ -53,7 +53,9 @@ async def test_without_leave_to_raise_them_fewer_vms_are_made_at_once() -> None:
 
 
 async def test_a_policy_that_overrates_a_replica_gets_slow_vms() -> None:
-    result = await roll({"vms_per_replica": HOSTS}, hosts_are_current(HOSTS), made_at_once(at_least=25), replicas_are(1))
+    result = await roll(
+        {"vms_per_replica": HOSTS}, hosts_are_current(HOSTS), made_at_once(at_least=25), replicas_are(1)
+    )
 
     assert (result.problems, result.violations) == ((), ())
     assert "made more slowly" in replicas_were_enough(result)
