@@ -25,7 +25,7 @@ from rollout.orders import MOST_STEPS, within
 from rollout.outbox import pack
 from rollout.policy import PoolPolicy
 from rollout.pool import deals_with_sessions, decide, decide_unreadable, to_look_into
-from rollout.recording import host_named_in, of_decision
+from rollout.recording import Event, host_named_in, of_decision, of_waves
 from rollout.steps import Decision, StartDraining, Step
 from rollout.subject import Subject, subject_of
 from rollout.travelling import pack_decision, unpack
@@ -71,7 +71,11 @@ def _take_turn(order: TurnOrder, before: RolloutState, subject: Subject) -> tupl
     for sentence in decision.story:
         about = structs.replace(subject, host=host_named_in(sentence, known))
         _story.info("%s: %s", order.policy.name, sentence, extra=about.extra)
-    events = of_decision(before, decision, hosts, order.now) if order.recorded or order.notified else ()
+    events: tuple[Event, ...] = ()
+    if order.recorded or order.notified:
+        waves, events = of_waves(before, decision.state, order.now)
+        decision = structs.replace(decision, state=structs.replace(decision.state, waves=waves))
+        events += of_decision(before, decision, hosts, order.now)
     if order.notified:
         replaced, began_or_ended = of_replacements(before.replaced, decision.state, hosts, order.now)
         decision = structs.replace(decision, state=structs.replace(decision.state, replaced=replaced))

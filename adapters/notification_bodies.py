@@ -9,7 +9,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from rollout.notifying import REPLACEMENT_ENDED, REPLACEMENT_STARTED, Notification, notification_of
+from rollout.notifying import OF_RETIREMENT, REPLACEMENT_ENDED, REPLACEMENT_STARTED, Notification, notification_of
 from rollout.outbox import Batch
 from rollout.recording import Event
 
@@ -26,9 +26,9 @@ def cloud_event(batch: Batch, event: Event, app_url: str) -> dict[str, Any]:
     `subject` is a VM's resource id where one is meant, else the host pool, or the image.
     """
     told = _told(batch, event)
-    whole = batch.rollout.partition(":")[0]
+    is_retirement = event.kind in OF_RETIREMENT
     data = {
-        "rollout": whole,
+        "rollout": "" if is_retirement else batch.rollout.partition(":")[0],
         "image": batch.image,
         "version": batch.version,
         "ring": event.ring,
@@ -46,7 +46,7 @@ def cloud_event(batch: Batch, event: Event, app_url: str) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": str(event.number),
-        "source": f"/goldroll/rollouts/{quote(batch.rollout, safe='')}",
+        "source": f"/goldroll/{'retirements' if is_retirement else 'rollouts'}/{quote(batch.rollout, safe='')}",
         "type": f"Goldroll.{told.name}",
         "subject": event.resource
         or f"{'pools' if batch.pool else 'images'}/{quote(batch.pool or batch.image, safe='')}",
@@ -60,7 +60,9 @@ def links(batch: Batch, event: Event, app_url: str) -> dict[str, str]:
     """Where to look, and for what is asked of people where to answer. To follow a link changes nothing."""
     if not app_url:
         return {}
-    page = f"{app_url}/api/dashboard?rollout={quote(batch.rollout.partition(':')[0], safe='')}"
+    page = f"{app_url}/api/dashboard"
+    if event.kind not in OF_RETIREMENT:
+        page += f"?rollout={quote(batch.rollout.partition(':')[0], safe='')}"
     asks = event.kind == "ApprovalAsked"
     return {"page": page, **({"approve": page, "reject": page} if asks else {})}
 
@@ -124,7 +126,7 @@ def _told(batch: Batch, event: Event) -> Notification:
 
 def _facts(batch: Batch, event: Event) -> list[tuple[str, str]]:
     facts = {
-        "Image": f"{batch.image} {batch.version}",
+        "Image": f"{batch.image} {batch.version}".strip(),
         "Ring": event.ring,
         "Host pool": event.pool or batch.pool,
         "Host": event.host,

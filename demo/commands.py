@@ -41,6 +41,7 @@ def commands(setting: Setting, place: Place, host_pid: int) -> list[Command]:
     """The commands, in the order of a first visit."""
     webhook, rollouts = setting.host_url + WEBHOOK, f"{setting.host_url}/api/rollouts"
     versions, state = f"{setting.azure_url}/simulator/versions", f"{setting.azure_url}/simulator/state"
+    notifications = f"{setting.azure_url}/simulator/notifications"
     sweep = f"{setting.host_url}/admin/functions/sweep"
     published, lost = f'{{"name": "{NEXT_VERSION}"}}', f'{{"name": "{LOST_VERSION}", "announced": false}}'
     again = start_again("host", place)
@@ -63,6 +64,11 @@ def commands(setting: Setting, place: Place, host_pid: int) -> list[Command]:
             "See what Azure holds: session hosts with their versions, who is drained, how people fared",
             f"curl -s {state} | python3 -m json.tool",
             f"Invoke-RestMethod {state} | ConvertTo-Json -Depth 9",
+        ),
+        Command(
+            "See what people would be told of it, as a webhook gets it",
+            f"curl -s {notifications} | python3 -m json.tool",
+            f"Invoke-RestMethod {notifications} | ConvertTo-Json -Depth 9",
         ),
         Command(
             "Kill the local host in the middle of it and start it again: it goes on where it was",

@@ -32,7 +32,7 @@ from simulator.builders import Office, office_pool
 from simulator.clock import ScaledClock
 from simulator.estate import Estate
 from simulator.galleries import WRITE, Announcement, Takes
-from simulator.server import ACCOUNT, Server, serve
+from simulator.server import ACCOUNT, RECEIVER, Server, serve
 from simulator.wire import Json
 from simulator.workload import PRESETS
 
@@ -154,6 +154,7 @@ def run_host(place: Place) -> int:
     os.environ["GOLDROLL_POLICY"] = str(place.policy)
     os.environ["GOLDROLL_ARM_ENDPOINT"] = setting.azure_url
     os.environ.setdefault("GOLDROLL_RECORD", setting.azure_url + ACCOUNT)
+    os.environ.setdefault("GOLDROLL_WEBHOOK", setting.azure_url + RECEIVER)
     os.environ.setdefault("GOLDROLL_SWEEP_SCHEDULE", "0 */15 * * * *")
     os.environ.setdefault("GOLDROLL_RETIREMENT_SCHEDULE", "0 30 3 * * *")
     os.environ.setdefault("GOLDROLL_VIEW_SECONDS", f"{max(0.5, 30 / setting.speed):g}")

@@ -74,6 +74,7 @@ class Recorder:
         self._sinks = [*([RECORD] if recorded else []), *notified]
         self._outbox = unpack_outbox(unwritten) if unwritten else begin(now_of(context))
         self._writing: dict[str, tuple[Event, ...]] = {}
+        self._tasks: dict[str, Any] = {}
 
     @property
     def packed(self) -> str:
@@ -105,6 +106,24 @@ class Recorder:
         if events:
             self.note(unpack_events(events))
 
+    @property
+    def tasks(self) -> tuple[Any, ...]:
+        """What `begin_due` has begun and `end_completed` has not ended: part of each wait."""
+        return tuple(self._tasks.values())
+
+    def begin_due(self, now: datetime) -> bool:
+        """As `begin_writing`, for an orchestration with one place to wait; whether anything has begun."""
+        begun = self.begin_writing(now)
+        self._tasks |= begun
+        return bool(begun)
+
+    def end_completed(self, now: datetime) -> None:
+        """Take what has come of `tasks` by now."""
+        for sink, task in list(self._tasks.items()):
+            if task.is_completed:
+                del self._tasks[sink]
+                self.end_writing(sink, task.result, now)
+
     def begin_writing(self, now: datetime) -> dict[str, Any]:
         """The tasks that give the sinks what is due, or hand it over when that fails for long; none when nothing is.
 
@@ -130,6 +149,7 @@ class Recorder:
 
     def finish(self) -> Generator[Any, Any, None]:
         """Deliver what is left, or hand it over. The orchestration ends after this."""
+        yield from self._wait_for(self._tasks)
         while tasks := self.begin_writing(now_of(self._context)):
             yield from self._wait_for(tasks)
         for _ in range(HAND_OVER_ATTEMPTS):

@@ -11,6 +11,8 @@ import azure.durable_functions as df
 import msgspec
 
 from orchestrators.moment import now_of
+from orchestrators.recorder import Recorder
+from rollout.recording import of_retirement
 from rollout.retention import DeleteVersion, RetentionPlan, RetentionStep
 from rollout.retirement import (
     LONGEST_DETAIL,
@@ -54,16 +56,23 @@ class RetirementRun:
         self._image = retirement.image
         self._rollouts = RunningRollouts()
         self._results: list[StepResult] = []
+        self._recorder = Recorder(
+            context,
+            image=retirement.image.name,
+            version="",
+            recorded=False,  # the record is of rollouts
+            notified=retirement.notified,
+        )
 
     def run(self) -> Orchestration:
         """Plan and, if it shall be applied, do one step after the other: so no two of them count on the same lists."""
         plan, now = yield from self._plan_with_open_eyes()
         if isinstance(plan, StepError):
-            return self._end(f"it could not be planned: {plan.code}: {plan.message}")
+            return (yield from self._end(f"it could not be planned: {plan.code}: {plan.message}", is_news=True))
         if not self._retirement.apply:
-            return self._end(f"planned only: {summary(plan)}")
+            return (yield from self._end(f"planned only: {summary(plan)}"))
         if not plan.steps:
-            return self._end(summary(plan))
+            return (yield from self._end(summary(plan)))
         for entry in plan.versions:
             if entry.step is None:
                 self._tell(entry.version, f"stays: {entry.reason}")
@@ -76,7 +85,7 @@ class RetirementRun:
                     continue
             yield from self._carry_out(step, now)
             is_fresh = False
-        return self._end(summary_of_results(self._results))
+        return (yield from self._end(summary_of_results(self._results), is_news=True))
 
     # ----------------------------------------------------------------------------------------------------- the calls
 
@@ -159,7 +168,13 @@ class RetirementRun:
         self._context.set_custom_status(shown)
         return shown
 
-    def _end(self, message: str) -> dict[str, Any]:
+    def _end(self, message: str, *, is_news: bool = False) -> Orchestration:
+        """The report. `is_news`: people are told of it if they are told of anything."""
         if not self._context.is_replaying:
             _log.info("retirement of %s: %s", self._image.name, message)
-        return self._show(message)
+        if is_news and self._retirement.apply:
+            now, by = now_of(self._context), self._retirement.by
+            self._recorder.note(of_retirement(self._results, message, by, now))
+        report = self._show(message)
+        yield from self._recorder.finish()
+        return report

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import azure.durable_functions as df
 import msgspec
 
 from orchestrators.moment import now_of
+from orchestrators.recorder import Recorder
 from rollout import latest
 from rollout.assignments import ImageRollBack, PoolBack, PoolRollout
 from rollout.commands import Command, Refused, obey, read_command
@@ -22,6 +23,7 @@ from rollout.instance_ids import COMMAND_EVENT, pool_instance
 from rollout.latest import MarkState
 from rollout.model import Phase, short_version
 from rollout.overall import phase_of_roll_back, summary
+from rollout.recording import Event, of_command
 from rollout.ring_steps import MarkVersion, error_of, first_line
 from rollout.status import ImageResult, ImageStatus, PoolStatus
 from rollout.subject import subject_of
@@ -55,12 +57,21 @@ class RollBack:
         self._version = short_version(back.version_id)
         self._ended: dict[str, PoolStatus] = {}
         self._told: Command | None = None
+        self._recorder = Recorder(
+            context,
+            image=back.image.name,
+            version=self._version,
+            recorded=back.recorded and back.tells,
+            notified=back.notified if back.tells else (),
+        )
         why = f"rolled back by {back.by}" + (f": {back.reason}" if back.reason else "")
         mark = MarkState()
         if back.image.latest == "earned":
             mark = latest.want(mark, latest.refuse(Verdict.VETOED, back.by, why, now_of(context)))
         self._mark = mark
-        self._tell("", why)
+        names = ", ".join(pool.policy.name for pool in back.pools)
+        began = f"{back.image.name} {self._version} on {names} is {why}"
+        self._tell(why, Event(now_of(context), "RollBackStarted", began, by=back.by))
         self._command = context.wait_for_external_event(COMMAND_EVENT, object)
         self._pools = {pool.policy.name: self._roll_back(pool) for pool in back.pools}
 
@@ -72,25 +83,36 @@ class RollBack:
             now, due = now_of(self._context), latest.due(self._mark, now_of(self._context))
             waits: list[Any] = [self._command, *self._pools.values()]
             timer: Any = None
+            has_begun = marking is None and due is not None
             if marking is None and due is not None:
                 order = {"version": self._back.version_id, "mark": _json(due)}
                 marking = due, self._context.call_activity("mark_version", order, dict)
-            else:
-                until = now + LONGEST_SLEEP
-                retry_at = until if self._mark.is_settled else self._mark.retry_at or until
-                timer = self._context.create_timer(min(until, retry_at))
+            has_begun |= self._recorder.begin_due(now)
+            if not has_begun:
+                timer = self._context.create_timer(max(now, self._look_again_at(now)))
                 waits.append(timer)
             if marking is not None:
                 waits.append(marking[1])
+            waits += self._recorder.tasks
             yield self._context.task_any(waits)
             if timer is not None and not timer.is_completed:
                 timer.cancel()
+            self._recorder.end_completed(now_of(self._context))
             self._record_command()
             self._record_pools()
             if marking is not None and marking[1].is_completed:
                 self._record_mark(*marking)
                 marking = None
-        return self._result()
+        result = self._result()
+        self._note("RolloutEnded", result["message"], phase=result["phase"])
+        yield from self._recorder.finish()
+        return result
+
+    def _look_again_at(self, now: datetime) -> datetime:
+        """When to go on even if nothing happens: what has failed is tried again."""
+        marks_at = None if self._mark.is_settled else self._mark.retry_at
+        until = [now + LONGEST_SLEEP, marks_at, self._recorder.retry_at]
+        return min(at for at in until if at is not None)
 
     # ------------------------------------------------------------------------------------------------ what comes back
 
@@ -101,19 +123,23 @@ class RollBack:
         self._command = self._context.wait_for_external_event(COMMAND_EVENT, object)  # at once: see roll_out_image.py
         standing = Refused("NotPaused", "it cannot be read") if given is None else obey(self._told, given)
         if isinstance(standing, Refused):
-            self._tell("", f"a command changes nothing: {standing.why}")
+            sentence = f"a command changes nothing: {standing.why}"
+            by = given.by if given is not None else ""
+            self._tell(sentence, Event(now_of(self._context), "CommandRefused", sentence, by=by))
             return
+        self._recorder.note(of_command(self._told, standing, now_of(self._context)))
         self._told = standing
 
     def _record_pools(self) -> None:
         for name, task in list(self._pools.items()):
             if task.is_completed:
                 del self._pools[name]
-                self._ended[name] = self._pool_result(name, task.result)
+                ended = self._ended[name] = self._pool_result(name, task.result)
+                self._note("PoolEnded", ended.message or ended.phase, ended.reason, pool=name, phase=ended.phase)
 
     def _record_mark(self, mark: MarkVersion, task: Any) -> None:
         error = error_of(task.result)
-        self._tell("", latest.told_of(mark, self._mark, error))
+        self._tell(latest.told_of(mark, self._mark, error))
         self._mark = latest.recorded(self._mark, mark.kind, error, now_of(self._context))
 
     def _pool_result(self, name: str, result: Any) -> PoolStatus:
@@ -144,10 +170,16 @@ class RollBack:
 
     # ------------------------------------------------------------------------------------------------------ the status
 
-    def _tell(self, pool: str, sentence: str) -> None:
+    def _note(self, kind: str, sentence: str, reason: str = "", **told: str) -> None:
+        self._recorder.note((Event(now_of(self._context), kind, sentence, reason, **told),))
+
+    def _tell(self, sentence: str, event: Event | None = None) -> None:
+        """Tell the story; in the record it stands as `event`, or as a note."""
+        if sentence:
+            self._recorder.note((event or Event(now_of(self._context), "Noted", sentence),))
         if sentence and not self._context.is_replaying:
-            about = subject_of(self._context.instance_id, pool=pool)
-            _story.info("%s: %s", pool or f"{self._back.image.name} {self._version}", sentence, extra=about.extra)
+            about = subject_of(self._context.instance_id)
+            _story.info("%s %s: %s", self._back.image.name, self._version, sentence, extra=about.extra)
 
     def _phases(self) -> dict[str, Phase]:
         return {

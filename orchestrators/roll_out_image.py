@@ -111,7 +111,6 @@ class ImageOrchestration:
             recorded=rollout.recorded,
             notified=rollout.notified,
         )
-        self._writing: dict[str, Any] = {}
         self._asked: AskedApproval | None = None
         self._running: dict[str, tuple[RingStep, Any]] = {}
         self._answer = context.wait_for_external_event(APPROVAL_EVENT, object)
@@ -147,7 +146,7 @@ class ImageOrchestration:
             if decision.done:
                 result = self._result()
                 self._note("RolloutEnded", result["message"], phase=result["phase"])
-                yield from self._finish_record()
+                yield from self._recorder.finish()
                 return result
             self._show(decision)
             yield from self._set_going_and_wait(decision)
@@ -159,9 +158,8 @@ class ImageOrchestration:
         waits = [self._answer, self._command, *(task for _, task in self._running.values())]
         timer: Any = None
         now = now_of(self._context)
-        writes = self._recorder.begin_writing(now)
-        self._writing |= writes
-        waits += self._writing.values()
+        writes = self._recorder.begin_due(now)
+        waits += self._recorder.tasks
         if not writes and all(isinstance(step, RollPool) for step in decision.steps):
             # What cannot be written now is tried again even if nothing else happens.
             until = [now + LONGEST_SLEEP, decision.wake_at, self._recorder.retry_at]
@@ -170,25 +168,13 @@ class ImageOrchestration:
         yield self._context.task_any(waits)
         if timer is not None and not timer.is_completed:
             timer.cancel()
-        for sink, task in list(self._writing.items()):
-            if task.is_completed:
-                del self._writing[sink]
-                self._recorder.end_writing(sink, task.result, now_of(self._context))
+        self._recorder.end_completed(now_of(self._context))
         self._record_answer()
         self._record_command()
         for key, (step, task) in list(self._running.items()):
             if task.is_completed:
                 del self._running[key]
                 self._progress = self._recorded(step, task.result)
-
-    def _finish_record(self) -> Orchestration:
-        for sink, task in self._writing.items():
-            try:
-                answer = yield task
-            except Exception:  # noqa: BLE001 - Durable raises nothing but Exception for an activity that died
-                answer = None
-            self._recorder.end_writing(sink, answer, now_of(self._context))
-        yield from self._recorder.finish()
 
     # ------------------------------------------------------------------------------------------------ what comes back
 

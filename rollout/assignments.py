@@ -57,7 +57,8 @@ class PoolBack(Struct, frozen=True, omit_defaults=True):
 class ImageRollBack(Struct, frozen=True, omit_defaults=True):
     """Take an image version (`version_id`) back from these host pools. `rollout` is the one that had rolled it out.
 
-    `recorded` and `notified` as those of an ImageRollout.
+    `recorded` and `notified` as those of an ImageRollout. `tells`: not the pools' rollouts alone tell of their events,
+    but the roll back as a whole as well; one that an earlier version of the app has started does not.
     """
 
     version_id: str
@@ -68,6 +69,7 @@ class ImageRollBack(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     recorded: bool = False
     notified: tuple[str, ...] = ()
+    tells: bool = False
 
 
 class ReplicaOrder(Struct, frozen=True, omit_defaults=True):

@@ -390,8 +390,9 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     `signed_out` are the people who have been signed out, each
     as a short hash (see drain.mark_of). `counts` is what the last turn saw, for people to read. Steered hosts are not
     remembered: the tag on the VM and its drain mode say so. `replaced` are the VMs (names and resource ids) of which it
-    was told that their replacement has begun, and not yet that it is over. `seen_at` is when the pool was read last,
-    `idle` how many seconds the rollout has been at work since a host came further (see headway.py).
+    was told that their replacement has begun, and not yet that it is over. `waves` maps hosts whose people were asked
+    to leave to their wave, until all of it is over. `seen_at` is when the pool was read last, `idle` how many seconds
+    the rollout has been at work since a host came further (see headway.py).
     """
 
     rollout_id: str
@@ -435,6 +436,7 @@ class RolloutState(Struct, frozen=True, omit_defaults=True):
     signed_out: tuple[str, ...] = ()
     counts: PoolCounts = PoolCounts()
     replaced: dict[str, str] = {}
+    waves: dict[str, int] = {}
 
     @property
     def is_paused(self) -> bool:

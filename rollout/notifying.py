@@ -26,6 +26,10 @@ ONLY_NOTIFIED = frozenset({REPLACEMENT_STARTED, REPLACEMENT_ENDED})
 """Kinds that the record leaves out: it has the stages of each host instead."""
 
 
+OF_RETIREMENT = frozenset({"VersionsRetired", "RetirementFailed"})
+"""Kinds of events of a run that retires image versions: there is no rollout behind them."""
+
+
 class Notification(Struct, frozen=True):
     """What an event is to those who are told: its CloudEvents type, `Goldroll.` and this name, and its severity."""
 
@@ -50,10 +54,14 @@ _COMMANDS: dict[str, Notification] = {
 
 _OF_ROLLOUT: dict[str, Notification] = {
     "RolloutStarted": Notification("RolloutStarted"),
+    "RollBackStarted": Notification("RolloutRollBackStarted", "warning"),
     "ApprovalAsked": Notification("ApprovalRequested", "warning"),
     "Approved": Notification("Approved"),
     "Rejected": Notification("Rejected", "error"),
+    "VersionsRetired": Notification("VersionsRetired"),
+    "RetirementFailed": Notification("RetirementFailed", "warning"),
 }
+"""Of a rollout as a whole, a roll back, or a run that retires image versions."""
 
 _OF_RING: dict[str, Notification] = {
     "Rolling": Notification("RingStarted"),
@@ -67,6 +75,7 @@ _OF_POOL: dict[str, Notification] = {
     "CanaryFailed": Notification("CanaryFailed", "error"),
     "Halted": Notification("PoolHalted", "error"),
     "PeopleAsked": Notification("PeopleAskedToLeave", "warning"),
+    "WaveEnded": Notification("WaveCompleted"),
     REPLACEMENT_STARTED: Notification(REPLACEMENT_STARTED),
     REPLACEMENT_ENDED: Notification(REPLACEMENT_ENDED),
 }

@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 
 from rollout.commands import Command, CommandKind
 from rollout.gates import AskedApproval
-from rollout.model import Phase, RolloutState, SessionHost, Stage, code_of, is_outdated, short_version
+from rollout.model import Phase, RolloutState, SessionHost, Stage, code_of, count_of, is_outdated, short_version
+from rollout.retirement import StepResult
 from rollout.ring_state import RolloutProgress
 from rollout.ring_steps import RingStep, RollPool
 from rollout.steps import (
@@ -34,7 +35,9 @@ LONGEST_SENTENCE = 1000
 TOLD_FAILURES = (1, 3)
 """Which failed attempts at one step are recorded: the first, and the one from which on the status speaks of it."""
 
-HOSTS_OWN_KINDS = frozenset({"HostStageChanged", "PeopleAsked", "PeopleNotified", "SignedOut", "StepFailed", "Noted"})
+HOSTS_OWN_KINDS = frozenset(
+    {"HostStageChanged", "PeopleAsked", "WaveEnded", "PeopleNotified", "SignedOut", "StepFailed", "Noted"}
+)
 """Kinds that a list of what has run on a pool or of an image leaves out: they are in the rollout's own record."""
 
 
@@ -124,6 +127,36 @@ def of_outcomes(
         elif error.code != DEFERRED and _attempts(after, name) in TOLD_FAILURES:
             events.append(Event(now, "StepFailed", _why(name, outcome.step, error), error.code, name))
     return tuple(_short(event) for event in events)
+
+
+def of_waves(before: RolloutState, after: RolloutState, now: datetime) -> tuple[dict[str, int], tuple[Event, ...]]:
+    """What is to be remembered after a decision as `RolloutState.waves`, and the waves that are over by it.
+
+    A wave are the hosts whose people are asked to leave together. It is over when the last of them is in nobody's hands
+    any more: each has one end, if not the end of the rollout.
+    """
+    waves = dict(before.waves)
+    if after.wave > before.wave:
+        waves |= {
+            name: after.wave
+            for name, progress in after.in_hand.items()
+            if progress.asked and not (name in before.in_hand and before.in_hand[name].asked)
+        }
+    going_on = {wave for name, wave in waves.items() if name in after.in_hand}
+    over: dict[int, list[str]] = {}
+    for name, wave in waves.items():
+        if wave not in going_on:
+            over.setdefault(wave, []).append(name)
+    events = tuple(Event(now, "WaveEnded", _end_of_wave(wave, names, after)) for wave, names in sorted(over.items()))
+    return {name: wave for name, wave in waves.items() if wave in going_on}, events
+
+
+def _end_of_wave(wave: int, names: Sequence[str], state: RolloutState) -> str:
+    stay = sum(name in state.given_back or name in state.skipped for name in names)
+    gone, stayed = len(names) - stay, ""
+    if stay:
+        stayed = f", {stay} serve{'s' if stay == 1 else ''} people again"
+    return f"wave {wave} is done: {count_of(gone, 'host')} {'is' if gone == 1 else 'are'} out of service{stayed}"
 
 
 REASON_OF: dict[CommandKind, str] = {
@@ -331,6 +364,21 @@ def of_progress(
         if name not in before.ended
     ]
     return tuple(_short(event) for event in events)
+
+
+def of_retirement(results: Iterable[StepResult], message: str, by: str, now: datetime) -> tuple[Event, ...]:
+    """What a run that retires image versions has come to: one event, none when it changed nothing and nothing failed.
+
+    `message` says it in one sentence; a run that could not even be planned has no results, and is a failure.
+    """
+    results = tuple(results)
+    done = [f"{result.version} {result.told}" for result in results if result.outcome == "done"]
+    failed = [f"{result.version}: {result.detail}" for result in results if result.outcome == "failed"]
+    if results and not done and not failed:
+        return ()
+    kind = "RetirementFailed" if failed or not results else "VersionsRetired"
+    sentence = "; ".join([message, *failed, *done])
+    return (_short(Event(now, kind, sentence, by=by)),)
 
 
 def of_asking(before: AskedApproval | None, after: AskedApproval | None, now: datetime) -> tuple[Event, ...]:

@@ -24,6 +24,7 @@ class Retirement(Struct, frozen=True, omit_defaults=True):
     """Plan what becomes of an image's versions and, with `apply`, do it. Everything is pinned at the start.
 
     `subscriptions` are where users of the image are looked for. `by` and `why` say who asked and for what reason.
+    `notified` are the sinks that are told what has come of it.
     """
 
     image: ImagePolicy
@@ -31,6 +32,7 @@ class Retirement(Struct, frozen=True, omit_defaults=True):
     apply: bool = False
     by: str = ""
     why: str = ""
+    notified: tuple[str, ...] = ()
 
 
 class RetirementOrder(Struct, frozen=True, omit_defaults=True):
@@ -81,9 +83,11 @@ class RetirementReport(Struct, frozen=True, omit_defaults=True):
     results: tuple[StepResult, ...] = ()
 
 
-def retirement_of(policy: Policy, image: ImagePolicy, *, apply: bool, by: str, why: str = "") -> Retirement:
+def retirement_of(
+    policy: Policy, image: ImagePolicy, *, apply: bool, by: str, why: str = "", notified: tuple[str, ...] = ()
+) -> Retirement:
     """The run for one image definition of the policy."""
-    return Retirement(image, subscriptions_of(policy), apply, by, why)
+    return Retirement(image, subscriptions_of(policy), apply, by, why, notified)
 
 
 def subscriptions_of(policy: Policy) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -15,7 +15,8 @@ from simulator.builders import Office
 from simulator.control import Control
 from simulator.errors import AzureError, ConnectionLost
 from simulator.event_grid import Delivery, Subscription
-from simulator.tables import Tables
+from simulator.receivers import Receiver
+from simulator.tables import Reply, Tables
 from simulator.wire import Answer, Json, invalid
 
 log = logging.getLogger("simulator")
@@ -23,12 +24,15 @@ log = logging.getLogger("simulator")
 ACCOUNT = "/devstoreaccount1"
 """Where the table service is: storage emulators call their account so."""
 
+RECEIVER = "/simulator/webhook"
+"""Where a webhook takes the app's notifications; `/simulator/notifications` shows them."""
+
 _LOOK_EVERY = 0.2
 _WEBHOOK_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Server:
-    """Serves one office, and a table service, on 127.0.0.1; `async with` starts and stops it.
+    """Serves an office, a table service and a receiver of notifications on 127.0.0.1; `async with` starts and stops it.
 
     `port` 0 takes a free one; `base_url` tells which. With a `webhook`, every change of an image version is posted
     there as Event Grid would, with its retries in simulated time. It all happens on one event loop: no lock is needed.
@@ -41,6 +45,7 @@ class Server:
         self._arm = arm
         self._control = Control(office, arm)
         self.tables = Tables(ACCOUNT)
+        self.receiver = Receiver("")
         self._port = port
         self._webhook = webhook
         self.subscription = subscription or Subscription(seed=office.estate.seed)
@@ -56,6 +61,8 @@ class Server:
     async def __aenter__(self) -> Server:
         """Start to listen and to deliver."""
         app = web.Application(client_max_size=8 * 1024 * 1024)
+        app.router.add_route("*", RECEIVER, self._notified)
+        app.router.add_route("GET", "/simulator/notifications", self._notifications)
         app.router.add_route("*", "/simulator/{path:.*}", self._controlled)
         app.router.add_route("*", f"{ACCOUNT}/{{path:.*}}", self._tabled)
         app.router.add_route("*", "/{path:.*}", self._answered)
@@ -65,6 +72,7 @@ class Server:
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]  # what 0 has become
+        self.receiver.address = self.base_url + RECEIVER
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -83,9 +91,13 @@ class Server:
             return web.Response()
 
     async def _tabled(self, request: web.Request) -> web.Response:
-        url = f"{request.scheme}://{request.host}{request.rel_url}"
-        reply = self.tables.handle(request.method, url, request.headers, await request.read())
-        return web.Response(status=reply.status, body=reply.body.encode(), headers=dict(reply.headers))
+        return await _replied(self.tables.handle, request)
+
+    async def _notified(self, request: web.Request) -> web.Response:
+        return await _replied(self.receiver.handle, request)
+
+    async def _notifications(self, request: web.Request) -> web.Response:
+        return web.json_response({"notifications": self.receiver.taken})
 
     async def _controlled(self, request: web.Request) -> web.Response:
         try:
@@ -128,6 +140,12 @@ async def serve(server: Server, ready: Callable[[str], None], stop: asyncio.Even
     async with server:
         ready(server.base_url)
         await stop.wait()
+
+
+async def _replied(handle: Callable[[str, str, Mapping[str, str], bytes], Reply], request: web.Request) -> web.Response:
+    url = f"{request.scheme}://{request.host}{request.rel_url}"
+    reply = handle(request.method, url, request.headers, await request.read())
+    return web.Response(status=reply.status, body=reply.body.encode(), headers=dict(reply.headers))
 
 
 def _response(answer: Answer) -> web.Response:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -93,6 +94,7 @@ def test_each_transition_of_a_rollout_is_told_once(undisturbed: Told) -> None:
         "PoolStarted": 1,
         "CanaryPassed": 1,
         "PeopleAskedToLeave": counted["PeopleAskedToLeave"],
+        "WaveCompleted": counted["PeopleAskedToLeave"],
         "PoolCompleted": 1,
         "RolloutCompleted": 1,
     }
@@ -300,3 +302,19 @@ def test_a_pause_says_who_and_why_once_for_the_rollout_and_once_for_its_pool() -
         if event["type"].endswith("Paused"):
             assert event["data"]["by"] == "andrea@contoso.com"
             assert "the town hall" in event["data"]["message"]
+
+
+def test_a_roll_back_says_who_and_why_when_it_begins_and_tells_its_end_once() -> None:
+    def rolls_back(stage: Stage, office: Office) -> None:
+        stage.answer("09:50", "rollback", "printing is broken", day=0, roles=("Operator",))
+
+    scenario = small_rollout(phase="RolledBack", disturbed_by=rolls_back)
+    run = Told(replace(scenario, outcome=replace(scenario.outcome, rollouts=2))).play_out()
+
+    back = [event for event in run.topic.taken if "/back-" in event["source"] and "%3A" not in event["source"]]
+    assert names(back) == ["RolloutRollBackStarted", "RolloutRolledBack"]
+    assert back[0]["data"]["by"] == "andrea@contoso.com"
+    assert "rolled back by andrea@contoso.com: printing is broken" in back[0]["data"]["message"]
+    counted = Counter(names(run.topic.taken))
+    assert (counted["PoolRollBackStarted"], counted["PoolRolledBack"]) == (1, 1)
+    assert len(set(keys(run.topic.taken))) == len(run.topic.taken)

@@ -16,6 +16,7 @@ from activities.plan_retirement import planned
 from activities.read_running_rollouts import running_rollouts
 from adapters.errors import StepFailed
 from adapters.gallery import list_versions
+from adapters.notifications import sinks_in_use
 from adapters.policy_source import PolicyUnusable, current_policy
 from rollout.instance_ids import retirement_instance
 from rollout.policy import ImagePolicy, Policy
@@ -101,7 +102,7 @@ async def retire(timer: func.TimerRequest, client: df.DurableOrchestrationClient
         if not image.definition_id:
             continue
         apply = image.retention.mode == "apply"
-        await _start(client, retirement_of(policy, image, apply=apply, by="schedule"))
+        await _start(client, retirement_of(policy, image, apply=apply, by="schedule", notified=sinks_in_use()))
 
 
 @bp.route(route="images/{name}/retirement", methods=["GET"])
@@ -150,8 +151,9 @@ async def start_retirement(req: func.HttpRequest, client: df.DurableOrchestratio
     if isinstance(found, func.HttpResponse):
         return found
     policy, image = found
+    why = one_line(request.reason)
     id, is_new = await _start(
-        client, retirement_of(policy, image, apply=True, by=caller.name, why=one_line(request.reason))
+        client, retirement_of(policy, image, apply=True, by=caller.name, why=why, notified=sinks_in_use())
     )
     location = {"Location": req.url.split("?")[0]}
     return answer(RetirementAnswer(id, image.name), 202 if is_new else 200, location)

@@ -116,6 +116,7 @@ async def roll_back(req: func.HttpRequest, client: df.DurableOrchestrationClient
         command.reason,
         recorded=is_recorded(),
         notified=sinks_in_use(),
+        tells=True,
     )
     started = await _start(client, instance_id, back)
     if isinstance(started, func.HttpResponse):

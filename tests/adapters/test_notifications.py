@@ -122,6 +122,21 @@ def test_the_alerts_of_a_vm_are_about_its_resource_id() -> None:
     assert sent["data"]["resourceId"] == "/subscriptions/s/vm"
 
 
+def test_a_run_that_retires_versions_is_no_rollout() -> None:
+    retired = Event(NOON, "VersionsRetired", "1 version: 1 deleted; 1.0.0 deleted", by="ada", number=4)
+    run = Batch("retire-gal-win11-abcdef", "win11", "", "", (retired,))
+
+    sent = cloud_event(run, retired, APP)
+
+    assert (sent["source"], sent["subject"]) == ("/goldroll/retirements/retire-gal-win11-abcdef", "images/win11")
+    assert sent["data"].keys() & {"rollout", "version"} == set()
+    assert sent["data"]["links"] == {"page": f"{APP}/api/dashboard"}
+    (facts,) = [
+        part for part in teams_message(run, retired, APP)["attachments"][0]["content"]["body"] if "facts" in part
+    ]
+    assert {"title": "Image", "value": "win11"} in facts["facts"]
+
+
 def test_a_topic_gets_from_azures_own_library_what_it_gets_from_here(told: Receivers) -> None:
     send(batch(passed(1), passed(2)))
     ours = list(told.topic.taken)

@@ -140,6 +140,11 @@ def test_the_printed_curl_commands_start_a_rollout_and_show_it(served: Served) -
     assert rollout["version"] == "2.0.0"
     shown = json.loads(type_in(served.line(containing="/api/rollouts/ID |").replace("ID |", f"{rollout['id']} |")))
     assert shown["id"] == rollout["id"]
+    told = wait_for(
+        "its start is told",
+        lambda: json.loads(type_in(served.line(containing="/simulator/notifications |")))["notifications"],
+    )
+    assert (told[0]["type"], told[0]["data"]["version"]) == ("Goldroll.RolloutStarted", "2.0.0")
     assert "versions/2.1.0" in type_in(served.line(containing='{"name": "2.1.0"}'))
     assert "2.1.0" in json.loads(type_in(served.line(containing="/simulator/state |")))["versions"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from rollout.outbox import TOPIC, WEBHOOK, Batch, unpack_batch
 from rollout.policy import ImagePolicy, RetentionPolicy
 from rollout.retention import ChangeVersion, DeleteVersion, RetentionPlan, RetentionStep, VersionPlan
 from rollout.retirement import Retirement
@@ -38,6 +39,8 @@ def play(
     rollouts: Callable[[Any], Any] = lambda _: NO_ROLLOUTS,
     update: Callable[[Any], Any] = lambda _: {},
     delete: Callable[[Any], Any] = lambda _: {},
+    notified: tuple[str, ...] = (),
+    send: Callable[[Any], Any] = lambda _: {"ok": True},
 ) -> Played:
     image = ImagePolicy(name="office", definition_id=DEFINITION, retention=RetentionPolicy(keep=2))
     stage = Play(
@@ -47,10 +50,12 @@ def play(
             "plan_retirement": plan if callable(plan) else lambda _: plan,
             "update_image_version": update,
             "delete_image_version": delete,
+            "send_notifications": send,
+            "hand_over_record": lambda _: {"ok": True},
         },
         "retire-desktops-office-abcdef",
     )
-    return stage.play(msgspec.to_builtins(Retirement(image, ("s1",), apply, "ada", "make room")))
+    return stage.play(msgspec.to_builtins(Retirement(image, ("s1",), apply, "ada", "make room", notified)))
 
 
 def in_turn(*answers: Any) -> Callable[[Any], Any]:
@@ -205,3 +210,42 @@ def test_a_full_run_that_fails_everywhere_keeps_its_history_short() -> None:
 
     assert len(played.output["results"]) == len(steps)
     assert played.longest_history < 1000
+
+
+def told(played: Played, activity: str = "send_notifications") -> list[Batch]:
+    return [unpack_batch(packed) for packed in played.called(activity)]
+
+
+def test_whoever_is_notified_is_told_once_what_was_retired() -> None:
+    played = play(a_plan(OLD, OLDEST), notified=(TOPIC, WEBHOOK))
+
+    batches = told(played)
+    assert [(batch.sink, batch.rollout, batch.image) for batch in batches] == [
+        (sink, "retire-desktops-office-abcdef", "office") for sink in (TOPIC, WEBHOOK)
+    ]
+    (event,) = batches[0].events
+    assert (event.kind, event.by) == ("VersionsRetired", "ada")
+    assert event.message == f"{played.output['message']}; 2.0.0 {OLD.told}; 1.0.0 deleted"
+    assert played.names[-2:] == ["send_notifications"] * 2
+
+
+def test_a_run_that_fails_is_told_as_such_and_one_that_changes_nothing_is_not() -> None:
+    (failed,) = told(play(a_plan(OLD), update=lambda _: FORBIDDEN, notified=(WEBHOOK,)))
+    (blind,) = told(play(FORBIDDEN, notified=(WEBHOOK,)))
+    assert [event.kind for event in (*failed.events, *blind.events)] == ["RetirementFailed"] * 2
+
+    for quiet in (play(a_plan(), notified=(WEBHOOK,)), play(a_plan(OLD), apply=False, notified=(WEBHOOK,))):
+        assert told(quiet) == []
+
+
+def test_a_receiver_that_is_away_is_left_to_others() -> None:
+    busy = {"error": {"code": "Http503", "message": "busy"}}
+    played = play(a_plan(OLD), notified=(WEBHOOK,), send=lambda _: busy)
+
+    assert played.output["results"][0]["outcome"] == "done"
+    (left,) = told(played, "hand_over_record")
+    assert [event.kind for event in left.events] == ["VersionsRetired"]
+
+
+def test_a_run_that_nobody_is_to_be_told_of_calls_nothing_more() -> None:
+    assert "send_notifications" not in play(a_plan(OLD, OLDER)).names
