@@ -150,12 +150,15 @@ def _read_plan(path: Path) -> RolloutPlan:
 @click.option(
     "--plan", "planned", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The plan that was saved."
 )
+@click.option("--reason", default="", help="Why; it is kept with your name and the time.")
 @click.option("--watch", is_flag=True, help="Stay until it has ended.")
 @click.option("--timeout", type=float, default=0, metavar="MINUTES", help="With --watch: no longer than this.")
 @click.pass_obj
-def start(session: Session, image: str, number: str, planned: Path | None, *, watch: bool, timeout: float) -> None:
+def start(
+    session: Session, image: str, number: str, planned: Path | None, reason: str, *, watch: bool, timeout: float
+) -> None:
     """Start a rollout. Asking twice starts one; one that has failed is attempted again."""
-    body: dict[str, Any] = {"image": image, "version": number}
+    body: dict[str, Any] = {"image": image, "version": number} | ({"reason": reason} if reason else {})
     if planned is not None:
         try:
             body["expected"] = msgspec.to_builtins(_read_plan(planned).expected)

@@ -1,4 +1,8 @@
-"""The deployable zip. What is in it, .funcignore says: the same file that the Functions tools and azd read."""
+"""The deployable zip: of what belongs to the app, what .funcignore leaves over.
+
+The Functions tools and azd read .funcignore as well, and know no list of what belongs: a stray file beside the app
+would go along with them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,24 @@ from pathlib import Path
 
 from msgspec import Struct
 from pathspec import GitIgnoreSpec
+
+APP = frozenset(
+    {
+        "activities",
+        "adapters",
+        "dashboard",
+        "entities",
+        "forecast",
+        "function_app.py",
+        "goldroll.yaml",
+        "host.json",
+        "orchestrators",
+        "requirements.txt",
+        "rollout",
+        "triggers",
+    }
+)
+"""What is deployed of a checkout's root; a saved plan or a policy that somebody tries out may lie there as well."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the zip, the oldest it can hold: the same commit gives the same bytes."""
@@ -26,7 +48,7 @@ class Package(Struct, frozen=True):
 def files_of(root: Path) -> Iterator[str]:
     """Paths below `root` that are deployed, with forward slashes, sorted. Links are not followed."""
     ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text("utf-8").splitlines())
-    yield from sorted(_walk(root, root, ignored))
+    yield from sorted(name for name in _walk(root, root, ignored) if name.partition("/")[0] in APP)
 
 
 def build(root: Path, target: Path) -> Package:

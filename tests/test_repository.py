@@ -11,22 +11,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pathspec import GitIgnoreSpec
 
+from release.package import APP
+
 ROOT = Path(__file__).resolve().parent.parent
 
-APP = {
-    "activities",
-    "adapters",
-    "dashboard",
-    "entities",
-    "forecast",
-    "function_app.py",
-    "goldroll.yaml",
-    "host.json",
-    "orchestrators",
-    "requirements.txt",
-    "rollout",
-    "triggers",
-}
 BINARY = {".gif", ".ico", ".png", ".svgz", ".woff2", ".zip"}
 EMPTY_WORDS = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
 UNFINISHED = re.compile(r"\b(?:TO[D]O|FI[X]ME|X[X]X)\b")

@@ -213,6 +213,13 @@ def test_a_rollout_is_started_with_what_its_plan_foresaw(app: App, tmp_path: Pat
     assert ROLLOUT in result.output
 
 
+def test_a_rollout_is_started_with_a_reason_if_there_is_one(app: App) -> None:
+    app.on("POST", "rollouts", {"id": ROLLOUT}, status=202)
+
+    assert app.run("start", "win11", "2.0.0", "--reason", "the new office suite").exit_code == 0
+    assert app.asked[-1][2] == {"image": "win11", "version": "2.0.0", "reason": "the new office suite"}
+
+
 def test_a_rollout_that_is_started_can_be_watched_to_its_end(app: App) -> None:
     app.on("POST", "rollouts", {"id": ROLLOUT}, status=202).on("GET", f"rollouts/{ROLLOUT}", RUNNING, ENDED)
     assert app.run("start", "win11", "2.0.0", "--watch").exit_code == 0

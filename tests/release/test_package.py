@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from release.__main__ import main
-from release.package import Package, build
+from release.package import APP, Package, build
 from release.proof import NotStarted, start, unpack
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -58,7 +58,6 @@ def test_the_package_is_small_and_holds_nothing_that_surrounds_the_app(package: 
 
     assert package.size < MOST_BYTES
     assert tops.isdisjoint({"simulator", "localhost", "tests", "benchmarks", "demo", "release", "infra", ".git"})
-    assert {"function_app.py", "host.json", "requirements.txt", "goldroll.yaml"} <= tops
     assert [name for name in package.files if "__pycache__" in name or name.endswith(".pyc")] == []
 
 
@@ -66,17 +65,33 @@ def test_the_same_tree_gives_the_same_bytes(package: Package, tmp_path: Path) ->
     assert build(ROOT, tmp_path / "again.zip").sha256 == package.sha256
 
 
+def a_tree(folder: Path, *names: str) -> Path:
+    for name in (*names, ".funcignore"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(".funcignore\n__pycache__\nnotes.md\ntests\n", encoding="utf-8")
+    return folder
+
+
 def test_what_funcignore_names_stays_out_at_any_depth(tmp_path: Path) -> None:
-    for name in ("app.py", "notes.md", "part/one.py", "part/__pycache__/one.pyc", "tests/test_app.py"):
-        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "tree" / name).write_text("", encoding="utf-8")
-    (tmp_path / "tree" / ".funcignore").write_text(".funcignore\n__pycache__\nnotes.md\ntests\n", encoding="utf-8")
+    names = ("host.json", "rollout/notes.md", "rollout/one.py", "rollout/__pycache__/one.pyc", "rollout/tests/test.py")
 
-    built = build(tmp_path / "tree", tmp_path / "out" / "app.zip")
+    built = build(a_tree(tmp_path / "tree", *names), tmp_path / "out" / "app.zip")
 
-    assert built.files == ("app.py", "part/one.py")
+    assert built.files == ("host.json", "rollout/one.py")
     with zipfile.ZipFile(built.path) as archive:
-        assert archive.namelist() == ["app.py", "part/one.py"]
+        assert archive.namelist() == ["host.json", "rollout/one.py"]
+
+
+def test_what_lies_about_in_a_checkout_stays_out(tmp_path: Path) -> None:
+    strays = ("plan.json", "mine.yaml", "secrets.env", ".env", "scratch/function_app.py", "host.json.bak")
+
+    built = build(a_tree(tmp_path / "tree", "function_app.py", *strays), tmp_path / "app.zip")
+
+    assert built.files == ("function_app.py",)
+
+
+def test_everything_that_belongs_to_the_app_is_in_the_package(package: Package) -> None:
+    assert {name.partition("/")[0] for name in package.files} == APP
 
 
 def test_the_command_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
