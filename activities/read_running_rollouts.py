@@ -13,13 +13,12 @@ import msgspec
 from activities.answers import Payload, answering, as_json
 from adapters.gallery import list_versions
 from rollout.assignments import ImageRollBack
-from rollout.instance_ids import image_instance, is_image_instance, version_rolled_out
+from rollout.instance_ids import ROLL_BACK_IMAGE, ROLL_OUT_IMAGE, image_instance, is_image_instance, version_rolled_out
 from rollout.model import definition_of, short_version
 from rollout.retirement import RunningRollouts
 
 bp = df.Blueprint()
 
-ORCHESTRATION, ROLL_BACK = "roll_out_image", "roll_back_image"
 FURTHER_ATTEMPTS = 2
 """So many missing attempts in a row end the search for one that runs: Durable may have forgotten an earlier one."""
 
@@ -57,9 +56,9 @@ async def running_rollouts(
     unreadable = []
     for status in await client.get_status_by(runtime_status=list(_UNDER_WAY)):
         id = status.instance_id or ""
-        if status.name == ROLL_BACK:
+        if status.name == ROLL_BACK_IMAGE:
             running |= await _gone_back_to(client, id, definition_id)
-        if status.name != ORCHESTRATION:
+        if status.name != ROLL_OUT_IMAGE:
             continue
         if number := version_rolled_out(id, definition_id):
             running[number] = id

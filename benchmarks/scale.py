@@ -33,12 +33,13 @@ from activities.decide_turn import decide_turn
 from adapters import connect
 from benchmarks.scale_page import write
 from demo.policies import REGION, host_prefix, policy_text
-from demo.run import APP, ROLL_OUT_IMAGE
+from demo.run import APP
 from demo.scenario import MORNING
 from localhost import ActivityCall, ActivityFinished, Host, InstanceFinished, VirtualClock
 from localhost.events import HostEvent
 from localhost.faults import Fault, Moment
 from rollout import pool as core
+from rollout.instance_ids import ROLL_OUT_IMAGE
 from rollout.model import RolloutState
 from rollout.policy import PoolPolicy
 from rollout.policy_file import read_policy

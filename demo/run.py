@@ -29,7 +29,7 @@ from localhost import ActivityCall, Host, HostCrashed, LogLine, VirtualClock
 from localhost.events import EpisodeFinished, HostEvent
 from localhost.faults import ActivityFaults, Fault, Moment
 from localhost.store import Instance
-from rollout.instance_ids import image_instance
+from rollout.instance_ids import ROLL_BACK_IMAGE, ROLL_OUT_IMAGE, image_instance
 from rollout.model import short_version
 from rollout.policy import Policy
 from rollout.policy_file import PolicyError, read_policy
@@ -49,8 +49,6 @@ APP = Path(__file__).resolve().parent.parent
 
 EVENTS_LIVE_FOR = timedelta(hours=12)
 """As the subscription in infra/ has it."""
-
-ROLL_OUT_IMAGE, ROLL_BACK_IMAGE = "roll_out_image", "roll_back_image"
 
 Pause = Callable[[datetime, datetime], Any]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from demo.scenario import Stage
 from localhost import Host
+from rollout.instance_ids import ROLL_HOST_POOL
 from rollout.model import QUARANTINE_TAG, ROLLOUT_TAG, short_version
 from rollout.policy import Policy
 from simulator.builders import Office
@@ -57,7 +58,7 @@ def look_at(stage: Stage, policy: Policy, host: Host, now: datetime) -> Sight:
     """Look at every pool; phases and messages are what the app shows of itself in its custom status."""
     statuses = {}
     for instance in host.instances("image-"):
-        if instance.name == "roll_host_pool" and (status := _status(instance.custom_status)):
+        if instance.name == ROLL_HOST_POOL and (status := _status(instance.custom_status)):
             statuses[status["pool"]] = status
     reserves = {pool.name: pool.reserve for pool in policy.host_pools}
     version = short_version(stage.published[-1]) if stage.published else ""

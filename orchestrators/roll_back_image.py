@@ -19,7 +19,7 @@ from orchestrators.recorder import Recorder
 from rollout import latest
 from rollout.assignments import ImageRollBack, PoolBack, PoolRollout
 from rollout.commands import Command, Refused, obey, read_command
-from rollout.instance_ids import COMMAND_EVENT, pool_instance
+from rollout.instance_ids import COMMAND_EVENT, ROLL_HOST_POOL, pool_instance
 from rollout.latest import MarkState
 from rollout.model import Phase, short_version
 from rollout.overall import phase_of_roll_back, summary
@@ -162,7 +162,7 @@ class RollBack:
             notified=self._back.notified,
         )
         return self._context.call_sub_orchestrator(
-            "roll_host_pool",
+            ROLL_HOST_POOL,
             _json(order),
             pool_instance(self._context.instance_id, pool.policy.name),
             expected_type=dict,
@@ -170,8 +170,8 @@ class RollBack:
 
     # ------------------------------------------------------------------------------------------------------ the status
 
-    def _note(self, kind: str, sentence: str, reason: str = "", **told: str) -> None:
-        self._recorder.note((Event(now_of(self._context), kind, sentence, reason, **told),))
+    def _note(self, kind: str, sentence: str, reason: str = "", *, pool: str = "", phase: str = "") -> None:
+        self._recorder.note((Event(now_of(self._context), kind, sentence, reason, pool=pool, phase=phase),))
 
     def _tell(self, sentence: str, event: Event | None = None) -> None:
         """Tell the story; in the record it stands as `event`, or as a note."""

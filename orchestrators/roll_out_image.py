@@ -24,7 +24,7 @@ from rollout.assignments import ImageRollout, PoolRollout
 from rollout.commands import read_command
 from rollout.freezing import decide_unless_frozen
 from rollout.gates import AskedApproval, HealthLook, read_approval
-from rollout.instance_ids import APPROVAL_EVENT, COMMAND_EVENT, pool_instance
+from rollout.instance_ids import APPROVAL_EVENT, COMMAND_EVENT, ROLL_HOST_POOL, pool_instance
 from rollout.latest import recorded, told_of
 from rollout.model import ImageVersion, Phase, short_version
 from rollout.overall import overall_phase, summary
@@ -288,7 +288,7 @@ class ImageOrchestration:
 
     def _roll_pool(self, step: RollPool) -> Any:
         return self._context.call_sub_orchestrator(
-            "roll_host_pool",
+            ROLL_HOST_POOL,
             _json(
                 PoolRollout(
                     self._rollout.version_id,

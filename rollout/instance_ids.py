@@ -10,6 +10,9 @@ import re
 
 from rollout.model import definition_of, is_marketplace, short_version
 
+ROLL_OUT_IMAGE, ROLL_BACK_IMAGE, ROLL_HOST_POOL = "roll_out_image", "roll_back_image", "roll_host_pool"
+"""The orchestrations of rollouts: of one as a whole, of a roll back as a whole, and of one host pool in either."""
+
 APPROVAL_EVENT, COMMAND_EVENT = "approval", "command"
 """The external events by which people's answers and commands reach a rollout. The SDK compares names with case."""
 

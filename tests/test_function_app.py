@@ -16,6 +16,7 @@ import azure.functions as func
 import pytest
 
 from localhost.app import App, Function, load_app
+from rollout import instance_ids
 from rollout.orders import activity_of
 from rollout.steps import Step
 
@@ -81,6 +82,16 @@ EXPECTED = {
 
 APP: App = load_app(ROOT)
 FUNCTIONS = list(APP.functions.values())
+
+
+def test_what_is_started_by_name_is_there_and_its_name_stands_in_one_place() -> None:
+    names = {instance_ids.ROLL_OUT_IMAGE, instance_ids.ROLL_BACK_IMAGE, instance_ids.ROLL_HOST_POOL}
+    assert names <= EXPECTED["orchestrationTrigger"]
+
+    parts = ("rollout", "adapters", "activities", "orchestrators", "triggers", "demo", "benchmarks")
+    sources = [path for part in parts for path in (ROOT / part).rglob("*.py")]
+    written = [(path.stem, name) for path in sources for name in names if f'"{name}"' in path.read_text("utf-8")]
+    assert sorted(written) == [("instance_ids", name) for name in sorted(names)]
 
 
 def test_the_app_has_these_functions_and_no_others() -> None:

@@ -16,6 +16,7 @@ from rollout.assignments import ImageRollBack, ImageRollout, PoolBack
 from rollout.commands import LONGEST_NAME, Command, Refused, obey
 from rollout.instance_ids import (
     COMMAND_EVENT,
+    ROLL_BACK_IMAGE,
     back_instance,
     is_back_instance,
     is_image_instance,
@@ -34,8 +35,6 @@ from triggers.starting import has_ended
 bp = df.Blueprint(http_auth_level=func.AuthLevel.FUNCTION)
 
 _log = logging.getLogger("goldroll.triggers")
-
-ORCHESTRATION = "roll_back_image"
 
 T = TypeVar("T")
 
@@ -151,7 +150,7 @@ async def _start(
         id = back_instance(instance_id, attempt)
         status = await client.get_status(id, show_input=True)
         if not status:
-            await client.start_new(ORCHESTRATION, id, msgspec.to_builtins(back))
+            await client.start_new(ROLL_BACK_IMAGE, id, msgspec.to_builtins(back))
             return id, True
         if has_ended(status):
             continue

@@ -13,9 +13,9 @@ from rollout.commands import Command
 from rollout.freeze import Freeze
 from rollout.gate_views import GateView
 from rollout.gates import AskedApproval, RingPhase
-from rollout.instance_ids import is_image_instance, pool_instance
+from rollout.instance_ids import ROLL_BACK_IMAGE, ROLL_OUT_IMAGE, is_image_instance, pool_instance
 from rollout.model import Phase
-from triggers.starting import ORCHESTRATION, has_ended
+from triggers.starting import has_ended
 
 View = dict[str, Any]
 
@@ -100,7 +100,7 @@ def may_follow(if_match: str, revision: str) -> bool:
 
 def is_rollout(status: Any) -> bool:
     """The status is of a rollout or a roll back as a whole."""
-    return status.name in (ORCHESTRATION, "roll_back_image") and is_image_instance(status.instance_id or "")
+    return status.name in (ROLL_OUT_IMAGE, ROLL_BACK_IMAGE) and is_image_instance(status.instance_id or "")
 
 
 def created_at(status: Any) -> datetime:

@@ -10,10 +10,8 @@ from msgspec import Struct
 
 from rollout.assignments import ImageRollout
 from rollout.commands import Command
-from rollout.instance_ids import COMMAND_EVENT, back_instance, image_instance, version_rolled_out
+from rollout.instance_ids import COMMAND_EVENT, ROLL_OUT_IMAGE, back_instance, image_instance, version_rolled_out
 from rollout.model import Phase, definition_of, short_version, version_number
-
-ORCHESTRATION = "roll_out_image"
 
 _ENDED = frozenset(
     {
@@ -80,7 +78,7 @@ async def _was_rolled_back(client: df.DurableOrchestrationClient, instance_id: s
 
 async def _start(client: df.DurableOrchestrationClient, instance_id: str, rollout: ImageRollout) -> Start:
     try:
-        await client.start_new(ORCHESTRATION, instance_id, msgspec.to_builtins(rollout))
+        await client.start_new(ROLL_OUT_IMAGE, instance_id, msgspec.to_builtins(rollout))
     except Exception:
         # Two triggers may have asked at the same moment, and Durable refuses the second.
         if await client.get_status(instance_id):

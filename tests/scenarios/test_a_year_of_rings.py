@@ -9,10 +9,11 @@ from demo.outcomes import pool_keeps_its_size
 from demo.policies import policy_text
 from demo.result import Result
 from demo.ring_scenarios import LONDON, QUIET, weekly
-from demo.run import ROLL_OUT_IMAGE, Run
+from demo.run import Run
 from demo.scenario import Outcome, Scenario, Stage
 from localhost import EpisodeFinished, Host
 from localhost.events import HostEvent
+from rollout.instance_ids import ROLL_OUT_IMAGE
 from rollout.recurrence import days_of, read_recurrence
 
 PATCH_TUESDAYS = days_of(read_recurrence("FREQ=MONTHLY;BYDAY=2TU"), 2026)
