@@ -300,7 +300,8 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     `since` is when it was taken in hand, `entered` when its stage began where that is not the first one.
     `attempts` and `retry_at` belong to the step now due; both are cleared when the stage changes. For a host that is
     provisioned: `replaces` names the outdated host whose `shape` (an index into RolloutState.shapes), zone, power state
-    and drain mode it takes over. For a host that drains: `asked` tells that its people are asked to leave, `sessions`
+    and drain mode it takes over; `good_since` is when its proof began, or, after nobody had looked at the pool for
+    long, `proven_from`. For a host that drains: `asked` tells that its people are asked to leave, `sessions`
     maps session ids to what each person was told.
     """
 
@@ -314,6 +315,7 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     stays_off: bool = False
     stays_drained: bool = False
     good_since: datetime | None = None
+    proven_from: datetime | None = None
     asked: bool = False
     sessions: dict[str, SessionProgress] = {}
     reason: str = ""

@@ -7,7 +7,7 @@ again with the same or a newer snapshot after a crash at any point: what is done
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import structs
 
@@ -44,6 +44,7 @@ from rollout.pace import ask_from
 from rollout.policy import PoolPolicy
 from rollout.replacing import (
     advance_new_hosts,
+    bakes_anew,
     fail_in_service,
     keep_quarantined_hosts_marked,
     provision,
@@ -72,10 +73,6 @@ from rollout.winding_down import (
     wind_down_superseded,
 )
 from rollout.windows import closes_at, is_open, next_opening
-
-LONGEST_UNSEEN = timedelta(minutes=15)
-"""So long a canary that bakes may go without a look, as when the pool cannot be read once or twice. After more, nobody
-knows that it was well all the time."""
 
 TELLING_ATTEMPTS = 3
 """Failed attempts at one step that are worth mentioning: one or two happen every day."""
@@ -450,13 +447,10 @@ def _bake_canary(turn: Turn) -> None:
         turn.bake_until = None
         return
     sick = [name for name in turn.canary if name in turn.sick]
-    seen_at = turn.before.seen_at
-    unseen = timedelta() if seen_at is None or turn.bake_until is None else turn.now - seen_at
-    if turn.bake_until is None or sick or unseen > LONGEST_UNSEEN:
+    if turn.bake_until is not None and turn.unseen:
+        turn.tell(bakes_anew(turn, turn.canary))
+    if turn.bake_until is None or sick or turn.unseen:
         turn.bake_until = turn.now + turn.policy.canary.bake
-    if unseen > LONGEST_UNSEEN:
-        canary, anew = ", ".join(turn.canary), "it must stay good for the whole time anew"
-        turn.tell(f"nobody has looked at the canary {canary} for {unseen // timedelta(minutes=1)} minutes: {anew}")
     if newly_sick := [name for name in sick if name not in turn.before.sick]:
         turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")
     if turn.now >= turn.bake_until:

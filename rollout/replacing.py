@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -91,6 +92,7 @@ def advance_new_hosts(turn: Turn) -> None:
         host = turn.hosts.get(name)
         if progress.stage in NEW_HOST_STAGES and turn.phase is Phase.HALTED:
             continue
+        progress = _seen_again(turn, name, progress)  # noqa: PLW2901 - what is remembered of it from here on
         if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > _time_to_be_ready(turn, name, progress):
             fail(turn, name, "NotReadyInTime", _why_not_ready(turn, progress, host))
         elif progress.stage is Stage.RESTORING:
@@ -149,9 +151,33 @@ def keep_remains(turn: Turn, name: str) -> None:
 
 
 def _time_to_be_ready(turn: Turn, name: str, progress: HostProgress) -> timedelta:
-    """What a host may take; one that has become good in time may also finish its proof, which may be a long bake."""
-    extra = _proof(turn, name, progress) if progress.good_since is not None else timedelta(0)
-    return turn.policy.health.ready_within + extra
+    """What a host may take; one that has become good in time may also finish its proof, which may be a long bake.
+
+    That nobody looked for a while, and it is proven anew, is none of its faults.
+    """
+    if progress.good_since is None:
+        return turn.policy.health.ready_within
+    began_late = (progress.proven_from or progress.good_since) - progress.good_since
+    return turn.policy.health.ready_within + began_late + _proof(turn, name, progress)
+
+
+def _seen_again(turn: Turn, name: str, progress: HostProgress) -> HostProgress:
+    """What is remembered of a host from this turn on: its proof begins anew when nobody has looked at it for long."""
+    is_being_proven = progress.good_since is not None and progress.reason != SWITCHING_OFF
+    if not turn.unseen or not is_being_proven:
+        return progress
+    if name in turn.canary and not turn.canary_passed:
+        turn.tell(bakes_anew(turn, [name]))
+    progress = structs.replace(progress, proven_from=turn.now)
+    turn.put(name, progress)
+    return progress
+
+
+def bakes_anew(turn: Turn, canary: Iterable[str]) -> str:
+    """The sentence for canaries that nobody has looked at for long."""
+    minutes = turn.unseen // timedelta(minutes=1)
+    anew = "it must stay good for the whole time anew"
+    return f"nobody has looked at the canary {', '.join(canary)} for {minutes} minutes: {anew}"
 
 
 def _why_not_ready(turn: Turn, progress: HostProgress, host: SessionHost | None) -> str:
@@ -322,13 +348,13 @@ def _verify(turn: Turn, name: str, progress: HostProgress, host: SessionHost | N
         return
     if not judge_host(host, turn.policy.health, turn.now, in_service=False).good:
         turn.wake_unhurried(turn.now + UNDER_WAY)
-        turn.put(name, structs.replace(progress, good_since=None))
+        turn.put(name, structs.replace(progress, good_since=None, proven_from=None))
         _keep_people_off(turn, name, progress, host)
         return
     good_since = progress.good_since or turn.now
     progress = structs.replace(progress, good_since=good_since)
     turn.put(name, progress)
-    proven_at = good_since + _proof(turn, name, progress)
+    proven_at = (progress.proven_from or good_since) + _proof(turn, name, progress)
     if turn.now < proven_at:
         turn.wake_unhurried(proven_at)
         _keep_people_off(turn, name, progress, host)

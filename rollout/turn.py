@@ -48,6 +48,10 @@ SOON = timedelta(seconds=60)
 LATER = timedelta(minutes=2)
 """How soon to look again while people sign out or Azure creates a VM, which takes minutes."""
 
+LONGEST_UNSEEN = timedelta(minutes=15)
+"""So long a host that has to stay good may go without a look, as when the pool cannot be read once or twice. After
+more, nobody knows that it was well all the time."""
+
 IDLE = timedelta(minutes=5)
 """How soon to look again when nothing is in hand: somebody may have changed the pool."""
 
@@ -407,6 +411,13 @@ class Turn:
         """A step that changes this host has been decided on in this turn already."""
         return name in self._busy
 
+    @property
+    def unseen(self) -> timedelta:
+        """How long the pool had not been looked at when this turn did, where that is too long to say what happened."""
+        seen_at = self.before.seen_at
+        span = timedelta() if seen_at is None else self.now - seen_at
+        return span if span > LONGEST_UNSEEN else timedelta()
+
     def tell(self, sentence: str) -> None:
         """Add a sentence to the story of this turn."""
         self.story.append(sentence)
@@ -444,6 +455,7 @@ class Turn:
             attempts=0,
             retry_at=None,
             good_since=None,
+            proven_from=None,
             reason=reason,
             entered=self.now,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,51 @@ def test_a_canary_that_nobody_has_looked_at_for_long_bakes_anew(unseen: timedelt
     assert world.state.bake_until == (until if passes else seen + unseen + minutes(30))
     assert world.told(f"nobody has looked at the canary avd-013 for {unseen // minutes(1)} minutes") is not passes
     world.run(lambda world: world.state.canary_passed)
+
+
+SWITCHED_OFF = hosts_named(3, powered_off=True)
+"""Hosts whose successors bake before anybody works on them, and are then switched off as well."""
+
+
+def a_canary_that_will_be_switched_off(**policy: Any) -> tuple[World, datetime]:
+    """Good since just now, and the moment at which it has been good for long enough."""
+    world = World(a_pool(SWITCHED_OFF), a_policy(**policy)).run(
+        lambda world: any(progress.good_since for progress in world.state.in_hand.values())
+    )
+    (canary,) = world.state.canary
+    good_since = world.state.in_hand[canary].good_since
+    assert good_since is not None
+    return world, good_since + minutes(30)
+
+
+@pytest.mark.parametrize(("unseen", "passes"), [(minutes(15), True), (minutes(16), False), (hours(3), False)])
+def test_a_canary_out_of_service_that_nobody_has_looked_at_for_long_is_proven_anew(
+    unseen: timedelta, passes: bool
+) -> None:
+    world, until = a_canary_that_will_be_switched_off()
+    (canary,) = world.state.canary
+    world.run_for(until - world.now - minutes(2))
+    seen = world.state.seen_at
+    assert seen is not None
+
+    world.now = seen + unseen
+    world.turn()
+
+    assert world.told(f"nobody has looked at the canary {canary} for {unseen // minutes(1)} minutes") is not passes
+    world.run(lambda world: world.told("is good; switched off like"))
+    assert (world.now - (seen + unseen) >= minutes(30)) is not passes
+    assert world.run().state.phase is Phase.SUCCEEDED
+
+
+def test_a_canary_that_has_fallen_ill_while_nobody_looked_has_no_more_time_than_any_other() -> None:
+    world, _ = a_canary_that_will_be_switched_off()
+    (canary,) = world.state.canary
+    world.change(canary, status="Unavailable")
+    world.now += hours(3)
+
+    world.run(Phase.HALTED)
+
+    assert world.state.quarantined == {canary: "NotReadyInTime"}
 
 
 def test_a_canary_that_stays_unhealthy_while_it_bakes_halts_the_rollout() -> None:
