@@ -48,8 +48,9 @@ from rollout.replacing import (
     fail_in_service,
     keep_quarantined_hosts_marked,
     provision,
+    take_back,
 )
-from rollout.retained import is_restorable, restore, retained_for
+from rollout.retained import is_restorable, retained_for
 from rollout.rolling_back import version_before, why_no_way_back
 from rollout.steering import STARTS_PER_TURN, give_back, give_back_while_short, steer
 from rollout.steps import Decision, StepError
@@ -365,7 +366,7 @@ def _start_more(turn: Turn) -> None:
         # Until the next window they shall serve people again; what was begun in the window is finished.
         for host in give_back_order(turn.steered)[:STARTS_PER_TURN]:
             give_back(turn, host.name, "the window has closed")
-    restore(turn)
+    take_back(turn)
     if _may_provision(turn):
         provision(turn, limit=min(turn.still_needed, STARTS_PER_TURN))
 

@@ -22,12 +22,13 @@ from rollout.model import (
     SessionHost,
     Stage,
     Vacancy,
+    count_of,
     short_version,
 )
 from rollout.naming import NamesExhausted, next_names
 from rollout.outcomes import MAX_ATTEMPTS, REGISTERS_AFTER, SWITCHING_OFF, TAKES
 from rollout.policy import hosts_of
-from rollout.retained import restoring
+from rollout.retained import restoring, retained_for
 from rollout.steps import (
     InstallAgent,
     JoinHost,
@@ -69,6 +70,32 @@ def provision(turn: Turn, limit: int, *, for_canary: bool = False) -> list[str]:
     for name in names:
         _provision_one(turn, name, _next_vacancy(turn, models, for_canary=for_canary), for_canary=for_canary)
     return list(names)
+
+
+def take_back(turn: Turn) -> None:
+    """Take back as many retained hosts as the roll back still needs, all at once: they are there and need no quota.
+
+    Each is to end like the host that it follows, as if it had been made anew.
+    """
+    chosen = retained_for(turn)[: max(0, turn.still_needed - _to_be_owed(turn))]
+    models = _Models.of(turn)
+    for host in chosen:
+        vacancy = _next_vacancy(turn, models, for_canary=False)
+        progress = HostProgress(
+            Stage.RESTORING,
+            turn.now,
+            replaces=vacancy.replaces,
+            shape=turn.shape_index(host.shape),
+            zone=host.zone,
+            stays_off=vacancy.stays_off,
+            stays_drained=vacancy.stays_drained,
+        )
+        turn.put(host.name, progress)
+        turn.redo(restoring(host))
+    if chosen:
+        named = ", ".join(host.name for host in chosen[:8])
+        more = f" and {count_of(len(chosen) - 8, 'more host')}" if len(chosen) > 8 else ""
+        turn.tell(f"starting {named}{more} again, kept on {short_version(turn.target)}")
 
 
 def _to_be_owed(turn: Turn) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rollout.model import RETAINED_TAG, HostProgress, SessionHost, Stage, count_of, short_version
+from rollout.model import RETAINED_TAG, SessionHost
 from rollout.steps import RestoreHost, RetainHost
 
 if TYPE_CHECKING:
@@ -61,19 +61,6 @@ def retained_for(turn: Turn) -> list[SessionHost]:
 def is_restorable(turn: Turn) -> bool:
     """A roll back needs no image: enough hosts of the version are kept."""
     return bool(turn.instead_of) and len(retained_for(turn)) >= len(turn.outdated) > 0
-
-
-def restore(turn: Turn) -> None:
-    """Take back as many retained hosts as the roll back still needs, all at once: they are there and need no quota."""
-    chosen = retained_for(turn)[: max(0, turn.still_needed)]
-    for host in chosen:
-        progress = HostProgress(Stage.RESTORING, turn.now, shape=turn.shape_index(host.shape), zone=host.zone)
-        turn.put(host.name, progress)
-        turn.redo(restoring(host))
-    if chosen:
-        named = ", ".join(host.name for host in chosen[:8])
-        more = f" and {count_of(len(chosen) - 8, 'more host')}" if len(chosen) > 8 else ""
-        turn.tell(f"starting {named}{more} again, kept on {short_version(turn.target)}")
 
 
 def restoring(host: SessionHost) -> RestoreHost:

@@ -29,6 +29,7 @@ from simulator.checks.decisions import (
 from simulator.checks.endings import (
     DrainModesAsBefore,
     EveryHostIsCurrent,
+    NobodyLeftOnTheRefusedVersion,
     NothingLeftBehind,
     NothingLeftMarked,
     PowerStatesAsBefore,
@@ -82,6 +83,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     StaysInScope,
     DrainsOfOthersKept,
     EveryHostIsCurrent,
+    NobodyLeftOnTheRefusedVersion,
     SizeAsBefore,
     ZonesAsBefore,
     PowerStatesAsBefore,

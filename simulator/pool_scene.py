@@ -35,8 +35,8 @@ class PoolScene:
     `size` is how many hosts the pool shall have in the end: it follows what others add and remove, except for hosts
     that the rollout has in hand, which it replaces anyway. `doubtful` counts removals that may count either way,
     because the rollout was about to take the host in hand or to let it go. `memory_lost` tells that the memory of a
-    turn was lost, as Durable never loses it, and `forgotten` are the hosts that were touched in it. `others`
-    counts what others did, by kind.
+    turn was lost, as Durable never loses it, and `forgotten` are the hosts that were touched in it, or that an earlier
+    rollout has set aside. `others` counts what others did, by kind.
     Whoever runs the rollout keeps `state`, `target`, `rollout_id` and the step that is `executing` up to date, and
     passes on what the journal says through `saw`.
     """
@@ -128,8 +128,8 @@ class PoolScene:
         self.removed_by_others.add(entry.subject.lower())
         name = ids.parse(entry.subject).name.lower()
         machine = self.estate.machines.find(entry.subject)
-        quarantined = machine is not None and QUARANTINE_TAG in machine.tags
-        if quarantined or name in self.state.quarantined:
+        set_aside = machine is not None and bool({QUARANTINE_TAG, RETAINED_TAG} & machine.tags.keys())
+        if set_aside or name in self.state.quarantined:
             return
         canary = name in self.state.canary and not self.state.canary_passed
         between = name in self.letting_go or (canary and name not in self.state.in_hand)

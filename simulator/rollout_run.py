@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
 from rollout import pool as core
 from rollout.model import Phase, PoolSnapshot, RolloutState, Stage
 from rollout.policy import PoolPolicy
+from rollout.rolling_back import go_back
 from rollout.steps import Decision, ReleaseHost, RemoveHost, Step, StepOutcome, StopDraining
 from rollout.windows import is_open
 from simulator.direct import DirectAzure, step_error
 from simulator.errors import AzureError, ConnectionLost
 from simulator.invariants import CHECKERS, Checker, Turn, Violation, Watch
 from simulator.journal import Entry, Kind
-from simulator.scene import Scene
+from simulator.scene import ROLL_BACK_ID, Scene
 from simulator.situations import CALM, Situation, Trouble
 from simulator.troubles import COMMANDS, TROUBLES
 from simulator.world import AZURE, PERSON
@@ -95,7 +98,7 @@ class _Run:
             if self.clock() >= self.quiet_at:
                 self._be_patient()
             decision = self._turn()
-            if decision.done:
+            if decision.done and not self._goes_back():
                 break
         if decision is not None and decision.done and not self.watch.violations:
             self.watch.ended(decision)
@@ -114,6 +117,21 @@ class _Run:
             signed_out_twice=estate.ledger.signed_out_twice,
             story=list(self.story),
         )
+
+    def _goes_back(self) -> bool:
+        """Whether a roll back follows: after a failure if the policy says so, or because an operator wants one."""
+        ended, now = self.scene.state, self.clock()
+        back = go_back(ended, self.scene.policy, now)
+        if back is None and self.situation.goes_back and ended.previous and not ended.instead_of:
+            is_whole = ended.phase in (Phase.SUCCEEDED, Phase.SUCCEEDED_WITH_SKIPS, Phase.SUPERSEDED)
+            size = 0 if is_whole else ended.desired
+            back = core.start(ROLL_BACK_ID, ended.pool_id, ended.previous, now, instead_of=ended.target, size=size)
+            back = structs.replace(back, last_number=ended.last_number)  # as the lease remembers it
+        if back is None or self.watch.violations:
+            return False
+        self._tell(f"(it is rolled back after it was {ended.phase})")
+        self.scene.roll_back(back)
+        return True
 
     # ----------------------------------------------------------------------------------------------------- one turn
 

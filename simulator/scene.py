@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rollout.commands import Command, CommandKind
 from rollout.model import ROLLOUT_TAG, RolloutState
+from rollout.rolling_back import policy_of_roll_back
 from simulator.builders import Office, office_pool
 from simulator.clock import SteppedClock
 from simulator.direct import DirectAzure
@@ -20,6 +21,7 @@ from simulator.workload import PRESETS, Pattern, Workload
 
 OLD, TARGET, NEWER = "1.0.0", "1.1.0", "1.2.0"
 ROLLOUT_ID = "image-office-1.1.0:office"
+ROLL_BACK_ID = "back-office-1.1.0:office"
 FORMER_ROLLOUT = "image-office-1.0.9:office"
 OTHER_ROLLOUT = "image-kiosk-1.1.0:kiosk"
 RUSH = Workload(pattern=Pattern.CONSTANT, session_minutes=(120, 360), pause_minutes=(5, 20))
@@ -87,6 +89,16 @@ class Scene(PoolScene):
     def tell(self, kind: CommandKind, host: str = "") -> None:
         """An operator tells the rollout to skip or to retry, as the pool's lease would number and keep it."""
         self.told.append(Command(kind, "an operator", "by chance", host=host.lower(), number=len(self.told) + 1))
+
+    def roll_back(self, state: RolloutState) -> None:
+        """The rollout has ended, and goes back from here on; of what it has set aside a new one does not know."""
+        self.forgotten |= self.state.quarantined.keys() - state.quarantined.keys()
+        if state.rollout_id != self.rollout_id:
+            self.at_start = self.traits()
+        self.state, self.target, self.rollout_id = state, state.target, state.rollout_id
+        self.policy = policy_of_roll_back(self.policy)
+        self.superseded_by, self.command = "", None
+        self.azure = DirectAzure(self.estate, POOL_ID, self.rollout_id, self.target, self.policy)
 
     def forget_turn(self, memory: RolloutState) -> None:
         """The rollout's memory goes back to `memory`: what was removed under its hands meanwhile may count or not."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
 from rollout.policy import (
     CanaryPolicy,
     DrainPolicy,
@@ -86,6 +88,7 @@ class Situation:
     faults: Mapping[Site, Chance] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
     loop: Loop = CALM
+    goes_back: bool = False
     quiet_after: timedelta = timedelta(hours=4)
 
     def __str__(self) -> str:
@@ -98,6 +101,8 @@ class Situation:
             f"{policy.strategy}, surge {policy.surge}, max_unavailable {policy.max_unavailable}, wave {policy.max_wave}"
         )
         how += f", reserve {policy.reserve} %, grace {policy.drain.grace}, then {policy.drain.on_timeout}"
+        kept = f", kept for {policy.retain_outdated}" if policy.retain_outdated else ""
+        how += f"{kept}, on failure {policy.on_failure}{', rolled back in the end' if self.goes_back else ''}"
         how += f", {len(policy.windows)} windows, canary {policy.canary.hosts} for {policy.canary.bake}"
         wrong = ", ".join(f"{trouble.name} after {trouble.after}" for trouble in self.troubles) or "nothing"
         image = "" if self.flaws is GOOD else f"; the image: {self.flaws}"
@@ -123,7 +128,7 @@ def draw_situation(seed: int) -> Situation:
     """The situation of a seed: always the same for the same seed."""
     rng = random.Random(f"{seed}/situation")
     hosts = _size(rng)
-    policy = _policy(rng, hosts)
+    policy = _way_back(random.Random(f"{seed}/retain"), _policy(rng, hosts))
     zones = tuple("123"[: rng.choice((0, 1, 2, 3, 3))])
     powered_off = _some(rng, hosts, 0.25)
     drained = _some(rng, hosts - powered_off, 0.25)
@@ -151,6 +156,7 @@ def draw_situation(seed: int) -> Situation:
         faults=rng.choices(({}, FLAKY, BAD), (3, 5, 2))[0],
         troubles=_troubles(rng, quiet_after) + _commands(random.Random(f"{seed}/commands"), quiet_after),
         loop=_loop(rng),
+        goes_back=random.Random(f"{seed}/back").random() < 0.3,
         quiet_after=quiet_after,
     )
 
@@ -188,6 +194,12 @@ def _policy(rng: random.Random, hosts: int) -> PoolPolicy:
         ),
         windows=windows,
     )
+
+
+def _way_back(rng: random.Random, policy: PoolPolicy) -> PoolPolicy:
+    """In some runs replaced hosts are kept for a while, in some a failure rolls the pool back."""
+    retained = rng.choice((timedelta(0), timedelta(0), timedelta(hours=6), timedelta(days=2)))
+    return structs.replace(policy, retain_outdated=retained, on_failure=rng.choice(("halt", "halt", "roll_back")))
 
 
 def _windows(rng: random.Random, grace: timedelta) -> tuple[Window, ...]:

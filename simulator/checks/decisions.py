@@ -154,17 +154,25 @@ class SkippedHostsLeftAlone(Checker):
 
 
 class FailureBudgetRespected(Checker):
-    """More failed hosts than the policy tolerates halt the rollout in the same turn, and so does a failed canary."""
+    """More failed hosts than the policy tolerates halt the rollout in the same turn, and so does a failed canary.
+
+    What has failed before a roll back begins is why it does, and none of its own failures.
+    """
 
     rule = "S4"
 
+    def begin(self) -> None:
+        self._failed_before: set[str] = set()
+
     def decided(self, turn: Turn) -> None:
+        if turn.before.instead_of and turn.before.desired < 0:
+            self._failed_before = set(turn.before.quarantined)
         if turn.decision.phase is Phase.HALTED or self.scene.pool.deleted:
             return
         state = turn.decision.state
         hosts = turn.snapshot.hosts if turn.snapshot is not None and state.instead_of else ()
         refused = {host.name for host in hosts if is_outdated(host, state.target, state.instead_of)}
-        failed = {name: why for name, why in state.quarantined.items() if name not in refused}
+        failed = {name: why for name, why in state.quarantined.items() if name not in refused | self._failed_before}
         if len(failed) > self.scene.policy.health.max_failed_hosts:
             self.fail(f"{', '.join(failed)} have failed, and the rollout is {turn.decision.phase}")
         new = failed.keys() - turn.before.quarantined.keys()

@@ -47,6 +47,21 @@ class EveryHostIsCurrent(Checker):
                 self.fail(f"{host.name} is still on {short_version(image)}")
 
 
+class NobodyLeftOnTheRefusedVersion(Checker):
+    """A roll back that has succeeded leaves no host in service on the version that it takes back."""
+
+    rule = "L1"
+
+    def ended(self, decision: Decision) -> None:
+        if decision.phase is not Phase.ROLLED_BACK:
+            return
+        refused = decision.state.instead_of.lower()
+        for host in self.scene.in_service():
+            is_on_it = host.machine is not None and host.machine.image_id.lower() == refused
+            if is_on_it and host.name.lower() not in decision.state.skipped:
+                self.fail(f"{host.name} is still on {short_version(refused)}, which was rolled back")
+
+
 class SizeAsBefore(Checker):
     """The pool has as many hosts as before, adjusted by what others added and removed.
 

@@ -94,14 +94,13 @@ class NobodySignedOutTwice(Checker):
     kinds = (Kind.FORCED_OUT,)
 
     def begin(self) -> None:
-        self._once: dict[str, str] = {}
+        self._once: dict[tuple[str, str], str] = {}
 
     def saw(self, entry: Entry) -> None:
         if entry.by != ROLLOUT or self.scene.memory_lost:
             return
-        before = self._once.setdefault(entry.subject, self.scene.rollout_id + " " + entry.detail)
-        rollout, host = before.split(" ", 1)
-        if rollout == self.scene.rollout_id and host != entry.detail:
+        host = self._once.setdefault((self.scene.rollout_id, entry.subject), entry.detail)
+        if host != entry.detail:
             self.fail(f"{entry.subject} was signed out of {host}, and now of {entry.detail}")
 
 

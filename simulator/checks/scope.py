@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.model import ROLLOUT_TAG, Stage, is_outdated
-from rollout.steps import ProvisionHost, RemoveHost, StartDraining
+from rollout.steps import ProvisionHost, RemoveHost, RestoreHost, StartDraining
 from simulator import ids
 from simulator.checks.watch import Checker, Turn
 from simulator.direct import ROLLOUT
@@ -120,6 +120,8 @@ class DrainsOfOthersKept(Checker):
     def decided(self, turn: Turn) -> None:
         if turn.snapshot is None:
             return
+        # What it has kept, switched off, is nobody else's: a roll back takes it back like a new host.
+        self._of_others -= {step.host for step in turn.decision.steps if isinstance(step, RestoreHost)}
         drains = {step.host for step in turn.new_drains}
         accepting = {host.name.lower() for host in self.scene.pool.hosts.values() if host.allow_new_session}
         for host in turn.snapshot.hosts:

@@ -130,6 +130,21 @@ def test_they_accept_people_within_minutes() -> None:
     assert world.now - MORNING <= minutes(15)
 
 
+def test_what_somebody_has_drained_or_switched_off_is_so_again_on_the_hosts_that_were_kept() -> None:
+    kept = [a_retained_host(f"avd-{n:03}") for n in range(1, 7)]
+    others = [
+        *hosts_named(2, first=7, version=NEXT, drained=True),
+        *hosts_named(1, first=9, version=NEXT, powered_off=True),
+    ]
+    world = rolled_back(*kept, *others, *hosts_named(3, first=10, version=NEXT, sessions=2)).run()
+
+    assert world.state.phase is Phase.ROLLED_BACK
+    assert set(world.hosts) == {f"avd-{n:03}" for n in range(1, 7)}
+    assert sum(host.is_powered_off for host in world.hosts.values()) == 1
+    assert sum(not host.allows_new_sessions for host in world.hosts.values() if not host.is_powered_off) == 2
+    assert world.nothing_is_left_over()
+
+
 def test_what_was_not_kept_is_made_again() -> None:
     world = rolled_back(a_retained_host("avd-001"), *hosts_named(3, first=2, version=NEXT)).run()
     assert world.state.phase is Phase.ROLLED_BACK

@@ -235,6 +235,13 @@ def succeeds_with_old_hosts(trial: Trial) -> None:
     trial.ends()
 
 
+def says_that_it_is_rolled_back_with_a_host_on_the_refused_version(trial: Trial) -> None:
+    machine = trial.scene.pool.hosts[trial.hosts[0]].machine
+    assert machine is not None
+    trial.scene.state = structs.replace(trial.scene.state, instead_of=machine.image_id)
+    trial.ends(Phase.ROLLED_BACK)
+
+
 def loses_a_host(trial: Trial) -> None:
     deletes_a_vm_with_people_on_it(trial)
     trial.ends()
@@ -312,6 +319,7 @@ WRONG_DOINGS: tuple[tuple[str, Callable[[Trial], None], dict[str, Any]], ...] = 
     ("StaysInScope", tags_a_host_of_another_pool, {}),
     ("DrainsOfOthersKept", puts_a_host_into_service_that_somebody_has_drained, {}),
     ("EveryHostIsCurrent", succeeds_with_old_hosts, {}),
+    ("NobodyLeftOnTheRefusedVersion", says_that_it_is_rolled_back_with_a_host_on_the_refused_version, {}),
     ("SizeAsBefore", loses_a_host, {}),
     ("ZonesAsBefore", loses_a_host, {}),
     ("PowerStatesAsBefore", switches_a_host_off, {}),

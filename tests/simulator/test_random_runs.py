@@ -10,6 +10,7 @@ from msgspec import structs
 
 from rollout.model import Phase
 from rollout.steps import Decision
+from simulator.images import Flaws
 from simulator.random_runs import Failure, main, run_seed
 from simulator.rollout_run import Result, run
 from simulator.situations import Situation, a_policy, draw_situation
@@ -45,6 +46,23 @@ def test_seeds_draw_a_wide_range_of_situations() -> None:
     assert any(situation.policy.windows for situation in drawn)
     assert any(situation.faults for situation in drawn)
     assert any(situation.loop.reruns for situation in drawn)
+    assert any(situation.policy.retain_outdated and situation.goes_back for situation in drawn)
+    assert {situation.policy.on_failure for situation in drawn} == {"halt", "roll_back"}
+
+
+@pytest.mark.parametrize("retained", [timedelta(0), timedelta(days=2)])
+def test_an_operator_rolls_a_rollout_back_that_has_succeeded(retained: timedelta) -> None:
+    result = run(Situation(seed=1, policy=a_policy(retain_outdated=retained), goes_back=True))
+
+    assert (result.phase, result.violations) == (Phase.ROLLED_BACK, [])
+    assert any("rolled back to 1.0.0: 6 hosts are in service" in line for line in result.story)
+    assert any("again, kept on 1.0.0" in line for line in result.story) is bool(retained)
+
+
+def test_a_bad_image_rolls_the_pool_back_where_the_policy_says_so() -> None:
+    result = run(Situation(seed=1, policy=a_policy(on_failure="roll_back"), flaws=Flaws(unhealthy=True)))
+
+    assert (result.phase, result.violations) == (Phase.ROLLED_BACK, [])
 
 
 def test_the_command_ends_with_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
