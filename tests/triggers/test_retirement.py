@@ -173,6 +173,15 @@ async def test_a_caller_whom_the_platform_does_not_vouch_for_is_not_named(
     assert (status, body["code"]) == (403, "UnknownCaller")
 
 
+@pytest.mark.parametrize("start", [apply, tick])
+async def test_whoever_is_told_of_rollouts_is_told_of_what_is_retired(
+    office: SimulatedOffice, instances: Instances, monkeypatch: pytest.MonkeyPatch, start: Any
+) -> None:
+    monkeypatch.setenv("GOLDROLL_WEBHOOK", "https://hooks.example/1")
+    await start(instances)
+    assert {given["notified"] for _, _, given in instances.started} == {("webhook",)}
+
+
 async def test_asking_twice_starts_one_run(office: SimulatedOffice, instances: Instances) -> None:
     await apply(instances)
     status, body = await apply(instances)

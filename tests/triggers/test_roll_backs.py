@@ -103,6 +103,14 @@ async def test_a_rollout_that_runs_lets_go_and_every_pool_that_has_begun_is_roll
     assert all(pool_instance(ROLLOUT, POOLS[n].name) in lease_of(running, n) for n in range(3))
 
 
+async def test_a_roll_back_tells_of_itself_whoever_is_told(running: Instances, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLDROLL_WEBHOOK", "https://hooks.example/1")
+    await send(running)
+
+    back = started(running)
+    assert (back.tells, back.notified) == (True, ("webhook",))
+
+
 async def test_one_pool_alone_is_rolled_back_and_the_others_go_on(running: Instances) -> None:
     status, body = await send(running, {"pool": "branch"})
 
