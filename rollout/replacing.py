@@ -115,11 +115,11 @@ def _probes(turn: Turn, blocked: Blocked) -> int:
 
 def advance_new_hosts(turn: Turn) -> None:
     """Take every new host in hand one stage further if Azure has finished the one before."""
-    for name, progress in list(turn.in_hand.items()):
+    for name, remembered in list(turn.in_hand.items()):
         host = turn.hosts.get(name)
-        if progress.stage in NEW_HOST_STAGES and turn.phase is Phase.HALTED:
+        if remembered.stage in NEW_HOST_STAGES and turn.phase is Phase.HALTED:
             continue
-        progress = _seen_again(turn, name, progress)  # noqa: PLW2901 - what is remembered of it from here on
+        progress = _seen_again(turn, name, remembered)
         if progress.stage in NEW_HOST_STAGES and turn.now - progress.since > _time_to_be_ready(turn, name, progress):
             fail(turn, name, "NotReadyInTime", _why_not_ready(turn, progress, host))
         elif progress.stage is Stage.RESTORING:
