@@ -151,8 +151,15 @@ class NothingLeftMarked(Checker):
                 self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
             elif QUARANTINE_TAG in machine.tags and name not in quarantined:
                 self.fail(f"{name} is quarantined, and the rollout does not say so ({decision.phase})")
-            elif machine.tags.get(exclusion) == OWN_TAG_VALUE and name not in quarantined and not _is_retained(machine):
+            elif machine.tags.get(exclusion) == OWN_TAG_VALUE and not (
+                name in quarantined or self._is_retained(machine)
+            ):
                 self.fail(f"{name} is still excluded from autoscale by the rollout ({decision.phase})")
+
+    def _is_retained(self, machine: Machine) -> bool:
+        """It is kept for a quick way back, and stays excluded from autoscale, which would start it. Others may have."""
+        started = machine.running and not self.scene.others[Kind.MACHINE_STARTING]
+        return RETAINED_TAG in machine.tags and not started
 
 
 class NothingLeftBehind(Checker):
@@ -175,11 +182,6 @@ class NothingLeftBehind(Checker):
         ghosts = [host.name for host in self.scene.pool.hosts.values() if host.machine is None]
         if len(ghosts) > deleted_by_others:
             self.fail(f"{', '.join(ghosts)} are registered without a VM ({decision.phase})")
-
-
-def _is_retained(machine: Machine) -> bool:
-    """It is kept for a quick way back, and stays excluded from autoscale, which would start it."""
-    return RETAINED_TAG in machine.tags and not machine.running
 
 
 def _says(decision: Decision, what: str) -> bool:
