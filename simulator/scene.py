@@ -95,11 +95,11 @@ class Scene(PoolScene):
         self.forgotten |= self.state.quarantined.keys() - state.quarantined.keys()
         if state.rollout_id != self.rollout_id:
             self.at_start = self.traits()
-        if state.rollout_id != self.rollout_id and not state.size:
-            self.size = self.at_start.size  # it takes the pool as it is, also where skipped hosts have made it larger
+            self.superseded_by, self.command, self.told = "", None, []
+            # It takes the pool as it is, also where skipped hosts have made it larger, unless it knows better.
+            self.size = self.size if state.size else self.at_start.size
         self.state, self.target, self.rollout_id = state, state.target, state.rollout_id
         self.policy = policy_of_roll_back(self.policy)
-        self.superseded_by, self.command = "", None
         self.azure = DirectAzure(self.estate, POOL_ID, self.rollout_id, self.target, self.policy)
 
     def forget_turn(self, memory: RolloutState) -> None:
