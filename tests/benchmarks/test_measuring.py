@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from benchmarks import bounds, commands
 from benchmarks.contenders import OURS, contenders_of, run
 from benchmarks.ours import policy_for
-from benchmarks.report import write
 from benchmarks.stage import Stage
 from benchmarks.summary import Row, bound_of, rows_of, targets
 from benchmarks.workloads import CASES, Case
@@ -130,6 +129,8 @@ def test_refusals_that_happen_without_a_rollout_too_are_not_counted() -> None:
 
 
 def test_the_report_is_the_same_twice_and_names_every_peer(tmp_path: Path) -> None:
+    from benchmarks.report import write  # noqa: PLC0415 - drawing plots takes a second to import
+
     results = [run(SMALL, name, 1) for name in contenders_of(SMALL) if name in ("overnight", "native", "left alone")]
     pages = []
     for folder in (tmp_path / "one", tmp_path / "two"):

@@ -20,19 +20,24 @@ SOMEBODY_ELSES = (
 """A version of a gallery that no policy knows: announcing it is harmless wherever the tests run."""
 
 
-@pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
-    """The app, wherever it runs."""
-    with Stand(tmp_path) as stand:
+@pytest.fixture(scope="module")
+def shared_stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """The app, wherever it runs, for tests that start no rollout."""
+    with Stand(tmp_path_factory.mktemp("stand")) as stand:
         yield stand
 
 
 @pytest.fixture
-def own_stand(stand: Stand) -> Stand:
+def own_stand(tmp_path: Path) -> Iterator[Stand]:
     """The app with the simulated Azure behind it, both in processes of the test's own."""
+    with Stand(tmp_path) as stand:
+        _require_own(stand)
+        yield stand
+
+
+def _require_own(stand: Stand) -> None:
     if not stand.owns_processes:
         pytest.skip("GOLDROLL_E2E_URL names a running app: this test kills its own, or asks its own simulated Azure")
-    return stand
 
 
 class Moment(NamedTuple):
@@ -106,8 +111,8 @@ def test_one_version_announced_again_and_again_in_both_schemas_is_one_rollout(ow
     assert [rollout["version"] for rollout in own_stand.rollouts()] == [VERSION]
 
 
-def test_events_that_are_foreign_malformed_or_hostile_start_nothing(stand: Stand) -> None:
-    before = [rollout["id"] for rollout in stand.rollouts()]
+def test_events_that_are_foreign_malformed_or_hostile_start_nothing(shared_stand: Stand) -> None:
+    before = [rollout["id"] for rollout in shared_stand.rollouts()]
     foreign = write_event(SOMEBODY_ELSES)
     dropped: list[dict[str, Any]] = [
         foreign,
@@ -122,13 +127,13 @@ def test_events_that_are_foreign_malformed_or_hostile_start_nothing(stand: Stand
         {**foreign, "eventType": "Contoso.Something", "data": {"operationName": 7}},
     ]
     # Accepted, as delivering them again would not make them better.
-    assert [stand.post_event([event]) for event in dropped] == [202] * len(dropped)
-    assert stand.post_event(dropped) == 202
+    assert [shared_stand.post_event([event]) for event in dropped] == [202] * len(dropped)
+    assert shared_stand.post_event(dropped) == 202
 
-    assert stand.post_event('[{"id": "cut off') == 400
-    assert stand.post_event("[1, 2]") == 400
-    assert stand.post_event([foreign], event_type="Nonsense") == 400
-    assert [rollout["id"] for rollout in stand.rollouts()] == before
+    assert shared_stand.post_event('[{"id": "cut off') == 400
+    assert shared_stand.post_event("[1, 2]") == 400
+    assert shared_stand.post_event([foreign], event_type="Nonsense") == 400
+    assert [rollout["id"] for rollout in shared_stand.rollouts()] == before
 
 
 def test_the_sweep_starts_a_version_whose_event_was_lost(own_stand: Stand) -> None:
@@ -142,15 +147,16 @@ def test_the_sweep_starts_a_version_whose_event_was_lost(own_stand: Stand) -> No
     assert [rollout["version"] for rollout in own_stand.rollouts()] == [VERSION]
 
 
-def test_the_plan_for_old_versions_is_seen_and_carried_out_on_request(own_stand: Stand) -> None:
-    own_stand.publish(VERSION, announced=False)
+def test_the_plan_for_old_versions_is_seen_and_carried_out_on_request(shared_stand: Stand) -> None:
+    _require_own(shared_stand)
+    shared_stand.publish(VERSION, announced=False)
 
-    plan = {entry["version"]: entry["reason"] for entry in own_stand.retirement()["versions"]}
+    plan = {entry["version"]: entry["reason"] for entry in shared_stand.retirement()["versions"]}
     assert plan[VERSION] == "it may yet be proven good, and it is what latest means"
     assert "it is used by 3 VMs" in plan["1.0.0"]
 
-    run = own_stand.retire()
-    last = wait_for("the run has ended", lambda: _ended(own_stand.retirement().get("last_run", {})))
+    run = shared_stand.retire()
+    last = wait_for("the run has ended", lambda: _ended(shared_stand.retirement().get("last_run", {})))
     assert (last["id"], last["why"]) == (run["id"], "for the test")
     assert last["message"] == "nothing is retired, because no version has been proven good yet"
 

@@ -108,7 +108,6 @@ def test_what_is_deleted_was_announced_and_overtaken(snapshot: RetentionSnapshot
 
 
 @given(snapshots(), policies)
-@settings(max_examples=200)
 def test_a_change_leaves_the_home_region_and_announces_no_past_day(
     snapshot: RetentionSnapshot, policy: RetentionPolicy
 ) -> None:
@@ -121,7 +120,6 @@ def test_a_change_leaves_the_home_region_and_announces_no_past_day(
 
 
 @given(snapshots(), policies)
-@settings(max_examples=200)
 def test_the_plan_carried_out_leaves_nothing_to_do(snapshot: RetentionSnapshot, policy: RetentionPolicy) -> None:
     """In as many runs as the limits of one need, and no version is named a second time."""
     touched: set[str] = set()
@@ -138,7 +136,6 @@ def test_the_plan_carried_out_leaves_nothing_to_do(snapshot: RetentionSnapshot, 
 
 
 @given(snapshots(), policies)
-@settings(max_examples=200)
 def test_what_latest_means_changes_only_away_from_a_bad_version(
     snapshot: RetentionSnapshot, policy: RetentionPolicy
 ) -> None:
