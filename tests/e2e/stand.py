@@ -59,13 +59,20 @@ class Stand:
 
     def __enter__(self) -> Self:
         """Start what is to be started, and wait until it answers."""
-        if self.owns_processes:
-            self._start_both()
-        self.rollouts_once_it_answers()
+        try:
+            if self.owns_processes:
+                self._start_both()
+            self.rollouts_once_it_answers()
+        except BaseException:
+            self._kill_all()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         """Kill what was started, whatever it is at."""
+        self._kill_all()
+
+    def _kill_all(self) -> None:
         for process in self._processes.values():
             process.kill()
             process.wait()
