@@ -9,7 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from adapters.instances import list_instances
-from rollout.instance_ids import IMAGE_PREFIXES
+from rollout.instance_ids import IMAGE_PREFIXES, ROLL_BACK_IMAGE, ROLL_HOST_POOL, ROLL_OUT_IMAGE
 from rollout.subject import subject_of
 from rollout.watching import Standing, Watched, watch_line
 from triggers.schedules import moment_of
@@ -19,8 +19,7 @@ bp = df.Blueprint()
 PAGE, MOST_PAGES = 100, 20
 """Instances that are asked for at once, and how often of rollouts, and of roll backs: 2,000 of each are watched."""
 
-_POOL = "roll_host_pool"
-_OF_ROLLOUTS = ("roll_out_image", "roll_back_image", _POOL)
+_OF_ROLLOUTS = (ROLL_OUT_IMAGE, ROLL_BACK_IMAGE, ROLL_HOST_POOL)
 
 _Status = df.OrchestrationRuntimeStatus
 _UNDER_WAY = (_Status.Running, _Status.Pending, _Status.Suspended, _Status.ContinuedAsNew)
@@ -49,7 +48,7 @@ async def _running(client: df.DurableOrchestrationClient) -> AsyncIterator[Watch
             page = await list_instances(client, prefix, PAGE, token, statuses=_UNDER_WAY)
             for one in page.statuses:
                 if one.name in _OF_ROLLOUTS:
-                    id, is_pool = one.instance_id or "", one.name == _POOL
+                    id, is_pool = one.instance_id or "", one.name == ROLL_HOST_POOL
                     yield Watched(id, is_pool, one.custom_status, one.created_time, one.last_updated_time)
             token = page.token
             if not token:
