@@ -99,7 +99,7 @@ def _events(rollout: str, params: Mapping[str, str]) -> func.HttpResponse:
     limit, form = _limit(params), _format(params)
     pool, host, kind = (params.get(name, "") for name in ("pool", "host", "kind"))
     after = _read_cursor(params.get("after", ""))
-    # A roll back tells nothing itself, its host pools do: some of those of the rollout that it takes back.
+    # A roll back tells of no pool's start: its host pools are some of those of the rollout that it takes back.
     source = taken_back_by(rollout) if is_back_instance(rollout) else rollout
     started = read_events(source, 0, MOST, kind="PoolStarted")
     of_rollout = [event.pool for event in started]
