@@ -55,6 +55,10 @@ class Api:
         """POST /api/`path`; raises ApiError for everything but success."""
         return self._call("POST", path, body, {})
 
+    def delete(self, path: str, body: Any) -> Any:
+        """DELETE /api/`path`; raises ApiError for everything but success."""
+        return self._call("DELETE", path, body, {})
+
     def _call(self, method: str, path: str, body: Any, query: dict[str, str]) -> Any:
         headers = {"Authorization": f"Bearer {self._token()}"} if self._token is not None else {}
         try:

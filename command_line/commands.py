@@ -27,6 +27,9 @@ GOOD_ENDS = frozenset({"Succeeded", "SucceededWithSkips"})
 ENDS = GOOD_ENDS | {"Halted", "Failed", "Aborted", "Superseded", "Refused", "Blocked", "RolledBack"}
 """Phases after which nothing more happens."""
 
+ROLLED_BACK = frozenset({"RolledBack"})
+"""How a roll back ends that has done what it was asked for."""
+
 LOOKS_EVERY = 5.0
 """Seconds between two looks of --watch."""
 
@@ -191,7 +194,7 @@ def status(session: Session, rollout: str, *, watch: bool, timeout: float) -> No
     session.show(_look(session, found), shown.rollout)
 
 
-def _watch(session: Session, rollout: str, timeout: float) -> NoReturn:
+def _watch(session: Session, rollout: str, timeout: float, good_ends: frozenset[str] = GOOD_ENDS) -> NoReturn:
     """Show a rollout until it has ended, and end with what came of it."""
     began = session.clock()
     with Live(console=session.console, auto_refresh=False, transient=True) as live:
@@ -200,7 +203,7 @@ def _watch(session: Session, rollout: str, timeout: float) -> NoReturn:
             if not session.as_json:
                 live.update(shown.rollout(one), refresh=True)
             if one["phase"] in ENDS:
-                code = 0 if one["phase"] in GOOD_ENDS else NOT_IN_SUCCESS
+                code = 0 if one["phase"] in good_ends else NOT_IN_SUCCESS
                 break
             if timeout and session.clock() - began >= timedelta(minutes=timeout).total_seconds():
                 code = TOO_LATE
@@ -259,6 +262,47 @@ def retry(session: Session, rollout: str, reason: str, pool: str, host: str) -> 
     """Try again now: all that waits after failed attempts, or one host."""
     named = {"pool": pool, "host": host}
     _tell(session, rollout, "retry", {"reason": reason} | {key: name for key, name in named.items() if name})
+
+
+@goldroll.command()
+@click.argument("rollout")
+@_REASON
+@click.option("--pool", default="", help="Only this host pool.")
+@click.option(
+    "--watch", is_flag=True, help="Stay until the roll back has ended; exit code 1 when it has not rolled back."
+)
+@click.option("--timeout", type=float, default=0, metavar="MINUTES", help="With --watch: no longer than this.")
+@click.pass_obj
+def rollback(session: Session, rollout: str, reason: str, pool: str, *, watch: bool, timeout: float) -> None:
+    """Put host pools back on the version that they ran before, whether the rollout runs or has ended."""
+    found = _resolve(session, rollout)
+    body = {"reason": reason} | ({"pool": pool} if pool else {})
+    told = session.call(lambda api: api.post(f"rollouts/{quote(found, safe='')}/rollback", body))
+    if watch:
+        _watch(session, told["id"], timeout, ROLLED_BACK)
+    session.show(told, shown.roll_back)
+
+
+@goldroll.command()
+@click.option("--until", default="", metavar="TIME", help="When it ends, with a zone: 2027-01-04T06:00:00Z.")
+@click.option("--reason", default="", help="Why; it is kept with your name and the time.")
+@click.pass_obj
+def freeze(session: Session, until: str, reason: str) -> None:
+    """Let nothing begin anywhere until a time; without options: show the freeze that stands."""
+    if until or reason:
+        body = {"until": until, "reason": reason}
+        answer = session.call(lambda api: api.post("freeze", {name: value for name, value in body.items() if value}))
+    else:
+        answer = session.call(lambda api: api.get("freeze"))
+    session.show(answer, shown.freeze)
+
+
+@goldroll.command()
+@_REASON
+@click.pass_obj
+def thaw(session: Session, reason: str) -> None:
+    """End the freeze before its time: rollouts go on."""
+    session.show(session.call(lambda api: api.delete("freeze", {"reason": reason})), shown.freeze)
 
 
 def _answer(name: str, summary: str) -> None:

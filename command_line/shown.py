@@ -144,6 +144,22 @@ def _foretold(forecast: dict[str, Any]) -> str:
     return f"takes about {_span(duration['p50'])}, at most {_span(duration['p95'])}; {people}"
 
 
+def roll_back(told: dict[str, Any]) -> RenderableType:
+    """A roll back that was asked for: what goes back to which version, and what is left out and why."""
+    lines = [f"{told['id']}: goldroll status {told['id']} --watch"]
+    lines += [f"{pool} goes back to {version}" for pool, version in told.get("pools", {}).items()]
+    lines += [f"{pool} is left out: {why}" for pool, why in told.get("left_out", {}).items()]
+    return Text("\n".join(lines))
+
+
+def freeze(answer: dict[str, Any]) -> RenderableType:
+    """The freeze that stands, if there is one."""
+    stands = answer.get("freeze")
+    if not stands:
+        return Text("nothing is frozen")
+    return Text(f"frozen until {stands['until']} by {stands['by']}: {stands['reason']}")
+
+
 def phase(one: dict[str, Any]) -> Text:
     """The phase in its colour."""
     name = str(one.get("phase", ""))

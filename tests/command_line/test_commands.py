@@ -272,6 +272,60 @@ def test_an_answer_is_sent_for_a_ring(app: App, verb: str) -> None:
     assert app.asked[-1][2] == {"reason": "it prints", "ring": "validation"}
 
 
+BACK = "image-gal-win11-2.0.0-abcdef-back"
+GOES_BACK = {
+    "id": BACK,
+    "rollout": ROLLOUT,
+    "by": "andrea@contoso.com",
+    "pools": {"office": "1.0.0"},
+    "left_out": {"lab": "the rollout has not begun with it"},
+}
+
+
+def test_a_roll_back_says_what_goes_back_and_what_does_not(app: App) -> None:
+    app.on("POST", f"rollouts/{ROLLOUT}/rollback", GOES_BACK, status=202)
+
+    result = app.run("rollback", "latest", "--reason", "printing is broken", "--pool", "office")
+
+    assert result.exit_code == 0
+    assert app.asked[-1][2] == {"reason": "printing is broken", "pool": "office"}
+    assert "office goes back to 1.0.0" in result.output
+    assert "lab is left out: the rollout has not begun with it" in result.output
+
+
+@pytest.mark.parametrize(("phase", "code"), [("RolledBack", 0), ("Halted", 1), ("Aborted", 1)])
+def test_a_roll_back_can_be_watched_and_succeeds_when_it_has_rolled_back(app: App, phase: str, code: int) -> None:
+    app.on("POST", f"rollouts/{ROLLOUT}/rollback", GOES_BACK, status=202)
+    app.on("GET", f"rollouts/{BACK}", {**RUNNING, "id": BACK}, {**RUNNING, "id": BACK, "phase": phase})
+
+    assert app.run("rollback", ROLLOUT, "--reason", "printing is broken", "--watch").exit_code == code
+    assert app.asked[-1][:2] == ("GET", f"rollouts/{BACK}")
+
+
+def test_everything_is_frozen_until_a_time_and_thawed_before_it(app: App) -> None:
+    stands = {"by": "andrea@contoso.com", "reason": "the end of the year", "until": "2027-01-04T06:00:00Z"}
+    app.on("POST", "freeze", {"freeze": stands}, status=202).on("GET", "freeze", {"freeze": stands})
+    app.on("DELETE", "freeze", {}, status=202)
+    told = "frozen until 2027-01-04T06:00:00Z by andrea@contoso.com: the end of the year\n"
+
+    frozen = app.run("freeze", "--until", "2027-01-04T06:00:00Z", "--reason", "the end of the year")
+    assert (frozen.exit_code, frozen.output) == (0, told)
+    assert app.asked[-1] == ("POST", "freeze", {"until": "2027-01-04T06:00:00Z", "reason": "the end of the year"})
+    assert app.run("freeze").output == told
+    assert app.asked[-1][:2] == ("GET", "freeze")
+    assert app.run("thaw", "--reason", "the books are closed").output == "nothing is frozen\n"
+    assert app.asked[-1] == ("DELETE", "freeze", {"reason": "the books are closed"})
+
+
+@pytest.mark.parametrize("option", [("--until", "2027-01-04T06:00:00Z"), ("--reason", "the end of the year")])
+def test_a_freeze_that_lacks_its_time_or_its_reason_is_refused_and_not_merely_shown(
+    app: App, option: tuple[str, str]
+) -> None:
+    app.on("POST", "freeze", problem(400, "BadRequest", "until or reason is missing"))
+    assert app.run("freeze", *option).exit_code == 3
+    assert app.asked[-1][0] == "POST"
+
+
 def test_no_command_goes_without_a_reason(app: App) -> None:
     result = app.run("abort", ROLLOUT)
     assert result.exit_code == 2
