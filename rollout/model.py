@@ -301,8 +301,8 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     `attempts` and `retry_at` belong to the step now due; both are cleared when the stage changes. For a host that is
     provisioned: `replaces` names the outdated host whose `shape` (an index into RolloutState.shapes), zone, power state
     and drain mode it takes over; `good_since` is when its proof began, or, after nobody had looked at the pool for
-    long, `proven_from`. For a host that drains: `asked` tells that its people are asked to leave, `sessions`
-    maps session ids to what each person was told.
+    long, `proven_from`; before its proof nobody looked for `overlooked` seconds. For a host that drains: `asked` tells
+    that its people are asked to leave, `sessions` maps session ids to what each person was told.
     """
 
     stage: Stage
@@ -316,6 +316,7 @@ class HostProgress(Struct, frozen=True, omit_defaults=True):
     stays_drained: bool = False
     good_since: datetime | None = None
     proven_from: datetime | None = None
+    overlooked: int = 0
     asked: bool = False
     sessions: dict[str, SessionProgress] = {}
     reason: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from itertools import chain
 
 from msgspec import structs
 
@@ -403,15 +404,20 @@ def _shed_surplus(turn: Turn) -> None:
 
 
 def _of_crowded_zones(turn: Turn) -> list[SessionHost]:
-    """Current hosts of the zones that have more than at the start, as many of each as it has; all where none has."""
+    """Current hosts of the zones that have more than at the start, as many of each as it has; all where none has.
+
+    Those that somebody switched off or drained stay if there are others: nothing else keeps so many of them.
+    """
     beyond = Counter(host.zone for host in turn.settled)
     beyond.subtract(turn.zones)
+    ordinary = [host for host in turn.current if host.name not in turn.special]
+    special = [host for host in turn.current if host.name in turn.special]
     crowded = []
-    for host in drain_order(turn.current):
+    for host in chain(drain_order(ordinary), drain_order(special)):
         if beyond[host.zone] > 0:
             beyond[host.zone] -= 1
             crowded.append(host)
-    return crowded or turn.current
+    return crowded or ordinary or special
 
 
 def _may_provision(turn: Turn) -> bool:

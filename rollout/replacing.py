@@ -180,22 +180,29 @@ def keep_remains(turn: Turn, name: str) -> None:
 def _time_to_be_ready(turn: Turn, name: str, progress: HostProgress) -> timedelta:
     """What a host may take; one that has become good in time may also finish its proof, which may be a long bake.
 
-    That nobody looked for a while, and it is proven anew, is none of its faults.
+    That nobody looked for a while, so that nothing was done for it, or it is proven anew, is none of its faults.
     """
+    within = turn.policy.health.ready_within + timedelta(seconds=progress.overlooked)
     if progress.good_since is None:
-        return turn.policy.health.ready_within
+        return within
     began_late = (progress.proven_from or progress.good_since) - progress.good_since
-    return turn.policy.health.ready_within + began_late + _proof(turn, name, progress)
+    return within + began_late + _proof(turn, name, progress)
 
 
 def _seen_again(turn: Turn, name: str, progress: HostProgress) -> HostProgress:
-    """What is remembered of a host from this turn on: its proof begins anew when nobody has looked at it for long."""
-    is_being_proven = progress.good_since is not None and progress.reason != SWITCHING_OFF
-    if not turn.unseen or not is_being_proven:
+    """What is remembered of a new host from this turn on when nobody has looked at it for long.
+
+    It has so much more time to become good, and if it had, its proof begins anew.
+    """
+    if not turn.unseen or progress.stage not in NEW_HOST_STAGES or progress.reason == SWITCHING_OFF:
         return progress
-    if name in turn.canary and not turn.canary_passed:
-        turn.tell(bakes_anew(turn, [name]))
-    progress = structs.replace(progress, proven_from=turn.now)
+    if progress.good_since is None:
+        overlooked = progress.overlooked + int(turn.unseen.total_seconds())
+        progress = structs.replace(progress, overlooked=overlooked)
+    else:
+        if name in turn.canary and not turn.canary_passed:
+            turn.tell(bakes_anew(turn, [name]))
+        progress = structs.replace(progress, proven_from=turn.now)
     turn.put(name, progress)
     return progress
 

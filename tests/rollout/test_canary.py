@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rollout.model import QUARANTINE_TAG, Phase
+from rollout.model import QUARANTINE_TAG, Phase, Stage
 from rollout.policy import hours, minutes
 from rollout.steps import ProvisionHost, RemoveHost, StartDraining, StepError
 from tests.rollout.builders import NEXT, a_host, a_policy, a_pool, a_state, a_window, hosts_named, version_id
@@ -124,6 +124,28 @@ def test_a_canary_that_has_fallen_ill_while_nobody_looked_has_no_more_time_than_
     world.run(Phase.HALTED)
 
     assert world.state.quarantined == {canary: "NotReadyInTime"}
+
+
+@pytest.mark.parametrize("stage", [Stage.PROVISIONING, Stage.JOINING])
+def test_a_canary_is_not_blamed_for_hours_in_which_nobody_looked(stage: Stage) -> None:
+    """Most of its way is Goldroll's own to go: nothing joins a host while the app stands still."""
+    world = World().run(lambda world: any(progress.stage is stage for progress in world.state.in_hand.values()))
+    world.now += hours(3)
+
+    assert world.run().state.phase is Phase.SUCCEEDED
+
+
+def test_a_canary_that_has_failed_has_no_more_than_the_hours_in_which_nobody_looked() -> None:
+    world = World()
+    world.fates["avd-013"] = NEVER_REGISTERS
+    world.run(lambda world: any(progress.stage is Stage.JOINING for progress in world.state.in_hand.values()))
+    began = world.now
+    world.now += hours(3)
+
+    world.run(Phase.HALTED)
+
+    assert world.state.quarantined == {"avd-013": "NotReadyInTime"}
+    assert hours(3) < world.now - began <= hours(3) + a_policy().health.ready_within + minutes(5)
 
 
 def test_a_canary_that_stays_unhealthy_while_it_bakes_halts_the_rollout() -> None:

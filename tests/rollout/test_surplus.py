@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from rollout.model import Phase
 from rollout.pool import decide
 from rollout.steps import StartDraining
@@ -33,6 +37,21 @@ def test_the_host_that_is_shed_is_one_of_a_zone_that_has_more_than_before() -> N
     decision = decide(state, a_pool(hosts), a_policy(), MORNING)
     assert [step.host for step in decision.steps if isinstance(step, StartDraining)] == ["avd-003"]
     assert any(sentence.startswith("the pool has more hosts than before") for sentence in decision.story)
+
+
+@pytest.mark.parametrize("zones", [{"1": 1, "2": 2}, {"1": 2, "2": 2}], ids=["a zone has one more", "no zone has more"])
+@pytest.mark.parametrize("kept", [{"drained": True}, {"powered_off": True}], ids=["drained", "switched off"])
+def test_a_host_that_somebody_drained_or_switched_off_is_not_shed_though_it_is_the_emptiest(
+    zones: dict[str, int], kept: dict[str, Any]
+) -> None:
+    hosts = [
+        a_host("avd-001", NEXT, zone="1", sessions=1),
+        a_host("avd-002", NEXT, zone="1", **kept),
+        *hosts_named(2, first=3, version=NEXT, zone="2", sessions=2),
+    ]
+    state = a_rolling_state(a_pool(hosts), desired=3, zones=zones)
+    decision = decide(state, a_pool(hosts), a_policy(), MORNING)
+    assert [step.host for step in decision.steps if isinstance(step, StartDraining)] == ["avd-001"]
 
 
 def test_a_host_skipped_because_its_steps_kept_failing_is_left_alone_although_it_is_empty() -> None:
