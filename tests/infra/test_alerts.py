@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from function_app import app
+from localhost.app import load_app
 from tests.alerts.rules import deployed
 from tests.infra.rules import INFRA, ROOT
 
@@ -14,7 +14,7 @@ RULES: list[dict[str, Any]] = json.loads((INFRA / "alerts.json").read_text("utf-
 
 
 def test_functions_named_in_queries_exist() -> None:
-    functions = {function.get_function_name() for function in app.get_functions()}
+    functions = set(load_app(ROOT).functions)
     shown = json.loads((INFRA / "workbook.json").read_text("utf-8"))
     queries = [rule["query"] for rule in RULES] + [item["content"].get("query", "") for item in shown["items"]]
     named = {
