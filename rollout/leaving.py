@@ -426,6 +426,10 @@ def _give_up(turn: Turn, name: str, progress: HostProgress, host: SessionHost) -
 
 
 def _is_owed(turn: Turn, name: str, progress: HostProgress) -> bool:
-    """The host that is gone had no replacement yet that takes over what is particular to it."""
-    particular = (progress.stays_off or progress.stays_drained) and name not in turn.before.due
-    return turn.still_needed > 0 and (turn.policy.strategy == "in_place" or particular)
+    """The host that is gone has nobody yet who takes over what is particular to it, nor is one owed already."""
+    if turn.still_needed <= 0:
+        return False
+    if not (progress.stays_off or progress.stays_drained):
+        return turn.policy.strategy == "in_place"
+    followed = {coming.replaces for coming in turn.in_stage(NEW_HOST_STAGES).values()}
+    return name not in followed | {owed.replaces for owed in turn.owed} | set(turn.before.due)

@@ -236,7 +236,7 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
         return "ImageVersionUnusable", (
             f"image version {short_version(turn.target)} has provisioning state {image.provisioning}"
         )
-    if not turn.settled:
+    if not turn.settled and not turn.owed:
         return "NoSessionHosts", f"host pool {pool.name} has no session hosts to replace"
     return why_no_way_back(turn) if turn.instead_of else None
 
@@ -247,6 +247,8 @@ def why_refused(turn: Turn) -> tuple[str, str] | None:
 def _begin(turn: Turn) -> None:
     """Count the pool and remember how it was."""
     turn.desired = turn.before.size or len(turn.settled)
+    there = {host.name for host in turn.settled}
+    turn.owed = [vacancy for vacancy in turn.owed if vacancy.replaces not in there]
     turn.previous = version_before(turn.outdated, turn.instead_of)
     turn.before = structs.replace(turn.before, settled=len(turn.settled))
     for host in turn.settled:
@@ -456,7 +458,8 @@ def _bake_canary(turn: Turn) -> None:
     sick = [name for name in turn.canary if name in turn.sick]
     if turn.bake_until is not None and turn.unseen:
         turn.tell(bakes_anew(turn, turn.canary))
-    if turn.bake_until is None or sick or turn.unseen:
+    was_sick = any(name in turn.before.sick for name in turn.canary)
+    if turn.bake_until is None or sick or was_sick or turn.unseen:
         turn.bake_until = turn.now + turn.policy.canary.bake
     if newly_sick := [name for name in sick if name not in turn.before.sick]:
         turn.tell(f"the canary {', '.join(newly_sick)} is not well: it must stay good for the whole time anew")

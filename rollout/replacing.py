@@ -522,7 +522,9 @@ class _Models(NamedTuple):
 def _next_vacancy(turn: Turn, models: _Models, *, for_canary: bool) -> Vacancy:
     """What the next new host takes over: a host that is owed first, else the outdated host that is to go next."""
     if turn.owed:
-        return turn.owed.pop(0)
+        # Particular ones first, as more may be owed in place than is needed in the end; but a canary should run.
+        fitting = [n for n, owed in enumerate(turn.owed) if (owed.stays_off or owed.stays_drained) is not for_canary]
+        return turn.owed.pop(fitting[0] if fitting else 0)
     if models.special:
         followed = {progress.replaces for progress in turn.in_hand.values()} | set(turn.due)
         # Each particular host is followed by exactly one, so these come first. But a canary should run and accept

@@ -54,6 +54,7 @@ def go_back(state: RolloutState, policy: PoolPolicy, now: datetime) -> RolloutSt
 
     It follows a halt that the hosts of the new version have caused, if the policy says so and a version before is
     known. Who was signed out by the rollout is not signed out by its roll back, and what it was told once is over.
+    Hosts that are owed to the pool are owed to it still.
     """
     wanted = policy.on_failure == "roll_back" and state.phase is Phase.HALTED
     if not wanted or state.reason in NO_FAULT_OF_THE_IMAGE or not state.previous or state.instead_of:
@@ -69,6 +70,8 @@ def go_back(state: RolloutState, policy: PoolPolicy, now: datetime) -> RolloutSt
         message=state.message,
         instead_of=state.target,
         size=state.desired,
+        owed=state.owed,
+        shapes=state.shapes,
         canary_passed=True,
         quarantined=state.quarantined,
         last_number=state.last_number,

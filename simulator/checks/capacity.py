@@ -164,12 +164,14 @@ class NoMoreUnavailableThanAllowed(Checker):
         begun &= {host.name for host in _in_service(turn.snapshot, turn)}
         wanted = turn.decision.state.desired
         in_hand = turn.decision.state.in_hand
-        # A rollout that ends early gives all back at once: those are there.
+        # A rollout that ends early gives all back at once: those are there, as is one that this decision gives back.
         away = _GOING if turn.before.ends_early else (*_GOING, Stage.GIVING_BACK)
         there = [
             host
             for host in _in_service(turn.snapshot, turn)
-            if host.name not in in_hand or in_hand[host.name].stage not in away
+            if host.name not in in_hand
+            or (stage := in_hand[host.name].stage) not in away
+            or (stage is Stage.GIVING_BACK and _stage_before(turn, host.name) is not stage)
         ]
         least = 1 if policy.strategy == "in_place" else 0
         allowed = hosts_of(policy.max_unavailable, wanted, at_least=least)

@@ -65,7 +65,8 @@ class NobodyLeftOnTheRefusedVersion(Checker):
 class SizeAsBefore(Checker):
     """The pool has as many hosts as before, adjusted by what others added and removed.
 
-    A halted rollout may leave more or fewer, and one that people have not left a host of may leave more, if it says so.
+    A halted rollout may leave more or fewer, and one that people have not left a host of may leave more, if it says so:
+    no more than its surge, or in a roll back, which takes all kept hosts back at once, than it has.
     """
 
     rule = "S4"
@@ -85,6 +86,8 @@ class SizeAsBefore(Checker):
 
     def _surge(self) -> int:
         policy = self.scene.policy
+        if self.scene.state.instead_of and policy.retain_outdated:
+            return self.scene.size
         return max(hosts_of(policy.surge, self.scene.size), policy.canary.hosts) if policy.strategy == "surge" else 0
 
 
@@ -147,6 +150,8 @@ class NothingLeftMarked(Checker):
         quarantined = decision.state.quarantined.keys() | self.scene.forgotten
         for machine in self.scene.machines():
             name = machine.name.lower()
+            if machine.provisioning_state == "Deleting":
+                continue  # by somebody else: its tags go with it
             if machine.tags.get(ROLLOUT_TAG) == self.scene.rollout_id and name not in self.scene.forgotten:
                 self.fail(f"{name} still carries the rollout's tag ({decision.phase})")
             elif QUARANTINE_TAG in machine.tags and name not in quarantined:

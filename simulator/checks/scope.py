@@ -50,6 +50,7 @@ class NeverBackwards(Checker):
             being_made = progress is not None and progress.stage not in (Stage.DRAINING, Stage.REMOVING)
             if (
                 host is not None
+                and host.vm_id  # of one that is gone nobody can tell any more what it ran
                 and host.registration
                 and not being_made
                 and not is_outdated(host, self.scene.target, self.scene.state.instead_of)

@@ -63,6 +63,19 @@ def test_a_canary_that_wobbles_bakes_anew() -> None:
     assert not drained_outdated_hosts(world) or world.state.canary_passed
 
 
+def test_a_canary_that_was_not_well_bakes_from_when_it_is_seen_well_again() -> None:
+    world = World().run(Phase.BAKING)
+    world.change("avd-013", status="Unavailable")
+    world.turn()
+    world.now += minutes(10)
+    world.change("avd-013", status="Available")
+    well = world.now
+    world.turn()
+
+    assert world.state.bake_until == well + minutes(30)
+    assert world.run(lambda world: world.state.canary_passed).now >= well + minutes(30)
+
+
 @pytest.mark.parametrize(("unseen", "passes"), [(minutes(15), True), (minutes(16), False), (hours(3), False)])
 def test_a_canary_that_nobody_has_looked_at_for_long_bakes_anew(unseen: timedelta, passes: bool) -> None:
     """The app stood still: what became of the canary meanwhile nobody knows."""

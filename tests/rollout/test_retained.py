@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from rollout.model import RETAINED_TAG, Phase, RolloutState, Stage
+from rollout.model import RETAINED_TAG, HostProgress, Phase, RolloutState, Stage, Vacancy
 from rollout.policy import hours, minutes
 from rollout.pool import decide, start
 from rollout.retained import retained_until
@@ -19,6 +19,7 @@ from tests.rollout.builders import (
     NEXT,
     POOL_ID,
     ROLLOUT,
+    SHAPE,
     a_host,
     a_policy,
     a_pool,
@@ -143,6 +144,52 @@ def test_what_somebody_has_drained_or_switched_off_is_so_again_on_the_hosts_that
     assert sum(host.is_powered_off for host in world.hosts.values()) == 1
     assert sum(not host.allows_new_sessions for host in world.hosts.values() if not host.is_powered_off) == 2
     assert world.nothing_is_left_over()
+
+
+@pytest.mark.parametrize("strategy", ["surge", "in_place"])
+@pytest.mark.parametrize("in_service", [True, False])
+def test_a_host_that_a_kept_one_follows_is_followed_by_no_second_one(strategy: str, in_service: bool) -> None:
+    """The host that is switched off is gone, and the one that takes its place has been taken back."""
+    gone = {"avd-010": HostProgress(Stage.REMOVING, MORNING, stays_off=True)}
+    coming = (
+        {} if in_service else {"avd-001": HostProgress(Stage.RESTORING, MORNING, replaces="avd-010", stays_off=True)}
+    )
+    pool = a_pool([a_host("avd-001", powered_off=in_service), *hosts_named(3, first=11, version=NEXT)], target=BEFORE)
+    state = a_roll_back(
+        desired=4, settled=3 + in_service, in_hand=gone | coming, due=("avd-010",) if in_service else ()
+    )
+
+    decision = decide(state, pool, policy_of_roll_back(a_policy(surge=1, strategy=strategy)), MORNING)
+
+    assert "avd-010 is removed" in decision.story
+    made = [step for step in decision.steps if isinstance(step, ProvisionHost)]
+    assert not any(owed.stays_off for owed in decision.state.owed)
+    assert not any(decision.state.in_hand[step.host].stays_off for step in made)
+
+
+def test_a_host_that_is_owed_already_is_not_owed_again_when_it_is_gone() -> None:
+    """Azure had no room for the host that was to follow it, and it was made to go for that."""
+    gone = {"avd-010": HostProgress(Stage.REMOVING, MORNING, stays_off=True)}
+    owed = (Vacancy(replaces="avd-010", stays_off=True),)
+    state = a_roll_back(desired=4, settled=3, in_hand=gone, owed=owed, shapes=(SHAPE,))
+
+    decision = decide(state, a_pool(hosts_named(3, first=11, version=NEXT), target=BEFORE), a_policy(), MORNING)
+
+    made = [step for step in decision.steps if isinstance(step, ProvisionHost)]
+    to_be_off = [owed.stays_off for owed in decision.state.owed]
+    to_be_off += [decision.state.in_hand[step.host].stays_off for step in made]
+    assert sum(to_be_off) == 1
+
+
+def test_what_somebody_has_drained_is_followed_before_what_nobody_will_miss() -> None:
+    """In place more is owed than is made when kept hosts have come back before the others went."""
+    ordinary, drained = Vacancy(replaces="avd-020"), Vacancy(replaces="avd-021", stays_drained=True)
+    pool = a_pool([a_retained_host("avd-001"), *hosts_named(3, version=BEFORE, first=11)], target=BEFORE)
+    state = a_roll_back(desired=4, settled=3, owed=(ordinary, ordinary, drained))
+
+    decision = decide(state, pool, policy_of_roll_back(a_policy(strategy="in_place")), MORNING)
+
+    assert decision.state.in_hand["avd-001"].stays_drained
 
 
 def test_what_was_not_kept_is_made_again() -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from rollout.commands import Command
-from rollout.model import ImageVersion, Phase, RegionReplica, RolloutState, Stage
+from rollout.model import QUARANTINE_TAG, ImageVersion, Phase, RegionReplica, RolloutState, Stage
 from rollout.policy import hours
 from rollout.pool import decide, start, tell
 from rollout.rolling_back import go_back, policy_of_roll_back, version_before
@@ -17,6 +17,7 @@ from tests.rollout.builders import (
     NEXT,
     POOL_ID,
     ROLLOUT,
+    SHAPE,
     a_host,
     a_policy,
     a_pool,
@@ -26,7 +27,7 @@ from tests.rollout.builders import (
     hosts_named,
     version_id,
 )
-from tests.rollout.world import UNHEALTHY, World
+from tests.rollout.world import GOOD, UNHEALTHY, World
 
 BEFORE = "1.0.0"
 
@@ -70,6 +71,28 @@ def test_no_canary_is_waited_for_as_the_version_has_served_before() -> None:
     world = a_world(*hosts_named(3, version=NEXT)).run()
     assert world.state.canary == ()
     assert not any("canary" in sentence for sentence in story(world))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_pool_whose_canary_failed_in_place_has_again_what_made_room_for_it(size: int) -> None:
+    """Also where that was the only host: what it was like is remembered."""
+    hosts = [a_host("avd-001", powered_off=True), *hosts_named(size - 1, first=2, drained=True)]
+    policy = a_policy(strategy="in_place", on_failure="roll_back", max_unavailable=1)
+    world = World(a_pool(hosts), policy)
+    world.fate = UNHEALTHY
+    ended = world.run(Phase.HALTED).run().state
+    back = go_back(ended, policy, world.now)
+    assert back is not None
+    world.state, world.fate, world.policy = back, GOOD, policy_of_roll_back(policy)
+    world.image = ImageVersion(id=back.target)
+
+    world.run()
+
+    assert world.state.phase is Phase.ROLLED_BACK
+    in_service = [host for host in world.hosts.values() if QUARANTINE_TAG not in host.tags]
+    assert len(in_service) == size
+    assert [host.is_powered_off for host in in_service].count(True) == 1
+    assert all(host.shape == SHAPE for host in in_service)
 
 
 def test_its_phase_says_that_it_rolls_back() -> None:
