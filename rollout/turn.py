@@ -153,7 +153,7 @@ class Turn:
         self._look_at(snapshot.hosts)
         self._by_stage: dict[frozenset[Stage], dict[str, HostProgress]] = {}
         self._number_in = Counter(progress.stage for progress in state.in_hand.values())
-        self._number_there = Counter(host.stage for name, host in state.in_hand.items() if name in self.hosts)
+        self._number_there = Counter(host.stage for name, host in state.in_hand.items() if self._is_there(name))
         self._slot_count: tuple[bool, SlotCount] | None = None
         self._slots: tuple[bool, Slots] | None = None
         self._views: _Views | None = None
@@ -479,7 +479,7 @@ class Turn:
         for progress, times in ((before, -1), (after, 1)):
             if progress is not None:
                 self._number_in[progress.stage] += times
-                self._number_there[progress.stage] += times * (name in self.hosts)
+                self._number_there[progress.stage] += times * self._is_there(name)
         for stages, found in list(self._by_stage.items()):
             was, will = before is not None and before.stage in stages, after is not None and after.stage in stages
             if was and after is not None and will:
@@ -488,6 +488,11 @@ class Turn:
                 self._by_stage[stages] = {**found, name: after}
             elif was or will:
                 del self._by_stage[stages]
+
+    def _is_there(self, name: str) -> bool:
+        """The host is listed, and nobody is deleting it."""
+        host = self.hosts.get(name)
+        return host is not None and host.provisioning != "Deleting"
 
     def skip(self, name: str, code: str) -> None:
         """The rollout leaves this outdated host alone, for the reason of this code."""
